@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: MIT */
+/* Creation and destruction of domains. Main thread only. */
+#include "hypervisor/domain.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/log.h"
+#include "common/unixsock.h"
+#include "hypervisor/hypercall.h"
+#include "hypervisor/store_server.h"
+#include "hypervisor/vbd.h"
+
+bool domain_name_valid(const char *name)
+{
+	size_t len = strlen(name);
+
+	if (len == 0 || len > DOMAIN_NAME_MAX || !isalnum((unsigned char)name[0]))
+		return false;
+	for (size_t i = 0; i < len; i++) {
+		if (!isalnum((unsigned char)name[i]) && !strchr("._-", name[i]))
+			return false;
+	}
+	return true;
+}
+
+struct domain *domain_by_id(struct hypervisor *hv, unsigned int id)
+{
+	return id < DOMAIN_FIRST_RESERVED ? hv->domains[id] : NULL;
+}
+
+struct domain *domain_by_name(struct hypervisor *hv, const char *name)
+{
+	struct domain *dom;
+
+	list_for_each(dom, &hv->domain_list, link) {
+		if (strcmp(dom->name, name) == 0)
+			return dom;
+	}
+	return NULL;
+}
+
+/* The next id in turn, so that an id is reused as late as possible. 0: none is free. */
+static unsigned int pick_id(struct hypervisor *hv)
+{
+	unsigned int id = hv->last_domid;
+
+	if (hv->nr_domains >= hv->limits.nr_domains)
+		return 0;
+	do {
+		id = id + 1 < DOMAIN_FIRST_RESERVED ? id + 1 : 1;
+		if (!hv->domains[id])
+			return id;
+	} while (id != hv->last_domid);
+	return 0;
+}
+
+/*
+ * Listens on a socket that is reachable only through the returned O_PATH descriptor: its name in
+ * the runtime directory is gone before anybody else could use it.
+ */
+static int listen_unlinked(struct domain *dom, int type, struct loop_source *source, int *path_fd)
+{
+	struct hypervisor *hv = dom->hv;
+	char name[32];
+	int rc;
+
+	snprintf(name, sizeof(name), ".domain-%u", dom->id);
+	source->fd = unixsock_listen(hv->run_dir_fd, name, type);
+	if (source->fd < 0)
+		return source->fd;
+	*path_fd = openat(hv->run_dir_fd, name, O_PATH | O_CLOEXEC);
+	rc = *path_fd < 0 ? -errno : 0;
+	unlinkat(hv->run_dir_fd, name, 0);
+	if (rc == 0)
+		rc = loop_add(&hv->loop, source, EPOLLIN);
+	if (rc) {
+		if (*path_fd >= 0)
+			close(*path_fd);
+		close(source->fd);
+		source->fd = *path_fd = -1;
+	}
+	return rc;
+}
+
+static void stop_listening(struct domain *dom, struct loop_source *source, int path_fd)
+{
+	if (source->fd < 0)
+		return;
+	loop_remove(&dom->hv->loop, source);
+	close(source->fd);
+	close(path_fd);
+}
+
+/* The nodes that a toolstack makes for a new domain, with libxl's permissions. */
+static int create_nodes(struct domain *dom)
+{
+	struct store *store = dom->hv->store;
+	const struct store_perm readable[] = {{0, 'n'}, {dom->id, 'r'}};
+	const struct store_perm own[] = {{dom->id, 'n'}};
+	static const char *const own_dirs[] = {"data", "device", "backend", "error"};
+	char base[64], path[96], value[16];
+	int rc;
+
+	snprintf(base, sizeof(base), "/local/domain/%u", dom->id);
+	rc = store_write(store, base, "", 0, readable, 2);
+	snprintf(path, sizeof(path), "%s/domid", base);
+	if (rc == 0)
+		rc = store_write(store, path, value,
+			(size_t)snprintf(value, sizeof(value), "%u", dom->id), readable, 2);
+	snprintf(path, sizeof(path), "%s/name", base);
+	if (rc == 0)
+		rc = store_write(store, path, dom->name, strlen(dom->name), readable, 2);
+	for (size_t i = 0; rc == 0 && i < sizeof(own_dirs) / sizeof(own_dirs[0]); i++) {
+		snprintf(path, sizeof(path), "%s/%s", base, own_dirs[i]);
+		rc = store_write(store, path, "", 0, own, 1);
+	}
+	if (rc == 0)
+		rc = store_introduce(store, dom->id);
+	if (rc)
+		store_rm(store, base);
+	return rc;
+}
+
+static void domain_free(struct domain *dom)
+{
+	stop_listening(dom, &dom->hypercall_source, dom->hypercall_path_fd);
+	stop_listening(dom, &dom->store_source, dom->store_path_fd);
+	free(dom->grants);
+	free(dom->ports);
+	free(dom);
+}
+
+int domain_create(struct hypervisor *hv, const char *name, enum domain_kind kind, pid_t pid,
+	struct domain **out)
+{
+	struct domain *dom;
+	unsigned int id;
+	int rc;
+
+	if (!domain_name_valid(name))
+		return -EINVAL;
+	if (domain_by_name(hv, name))
+		return -EEXIST;
+	id = pick_id(hv);
+	if (id == 0)
+		return -ENOSPC;
+	dom = calloc(1, sizeof(*dom));
+	if (!dom)
+		return -ENOMEM;
+	dom->hv = hv;
+	dom->id = id;
+	dom->serial = ++hv->last_serial;
+	dom->kind = kind;
+	dom->pid = pid;
+	snprintf(dom->name, sizeof(dom->name), "%s", name);
+	list_init(&dom->hypercall_conns);
+	list_init(&dom->store_conns);
+	dom->hypercall_source = (struct loop_source){-1, hypercall_accept};
+	dom->store_source = (struct loop_source){-1, store_server_accept_domain};
+	rc = listen_unlinked(dom, SOCK_SEQPACKET, &dom->hypercall_source, &dom->hypercall_path_fd);
+	if (rc == 0)
+		rc = listen_unlinked(dom, SOCK_STREAM, &dom->store_source, &dom->store_path_fd);
+	if (rc == 0)
+		rc = create_nodes(dom);
+	if (rc) {
+		domain_free(dom);
+		return rc;
+	}
+	hv->domains[id] = dom;
+	hv->last_domid = id;
+	hv->nr_domains++;
+	list_add_tail(&hv->domain_list, &dom->link);
+	log_info("domain %u (%s) created", id, name);
+	*out = dom;
+	return 0;
+}
+
+void domain_destroy(struct domain *dom)
+{
+	struct hypervisor *hv = dom->hv;
+	char base[64];
+
+	log_info("domain %u (%s) destroyed", dom->id, dom->name);
+	hypercall_close_all(dom);
+	store_server_close_all(dom);
+	hv->domains[dom->id] = NULL;
+	hv->nr_domains--;
+	list_del(&dom->link);
+	/* The devices' other ends are told through nodes that outlive the domain for a moment. */
+	vbd_domain_gone(hv, dom->id);
+	snprintf(base, sizeof(base), "/local/domain/%u", dom->id);
+	store_rm(hv->store, base);
+	store_release(hv->store, dom->id);
+	domain_free(dom);
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Domains: their identity, their sockets, what they hold, and their end. A domain's identity is
+ * the pair of listening sockets made for it; who can connect there is the domain.
+ */
+#ifndef RF_HYPERVISOR_DOMAIN_H
+#define RF_HYPERVISOR_DOMAIN_H
+
+#include "hypervisor/hypervisor.h"
+
+#define DOMAIN_NAME_MAX 63
+
+enum domain_kind { DOMAIN_GUEST, DOMAIN_DRIVER };
+
+struct grant {
+	struct share *share; /* NULL: free, then `page` is the next free reference or 0 */
+	uint32_t page;
+};
+
+struct domain {
+	struct hypervisor *hv;
+	struct list link;
+	unsigned int id;
+	uint64_t serial; /* distinguishes domains that had the same id one after the other */
+	char name[DOMAIN_NAME_MAX + 1];
+	enum domain_kind kind;
+	pid_t pid; /* for display; 0 if unknown */
+
+	struct loop_source hypercall_source, store_source; /* listening */
+	int hypercall_path_fd, store_path_fd; /* O_PATH, what the domain inherits */
+
+	struct list hypercall_conns, store_conns;
+	unsigned int nr_hypercall_conns, nr_store_conns;
+
+	struct grant *grants; /* indexed by reference; 0..7 are reserved as in Xen */
+	unsigned int nr_grant_slots, nr_grants;
+	uint32_t free_grant_head, free_grant_tail; /* FIFO, so that references are reused late */
+	unsigned int nr_maps;
+
+	struct port **ports; /* indexed by port; 0 is never used */
+	unsigned int nr_port_slots, nr_ports;
+};
+
+/* True for 1 to 63 characters of A-Z a-z 0-9 . _ - that begin with a letter or a digit. */
+bool domain_name_valid(const char *name);
+
+/*
+ * Creates a domain: id, sockets, store nodes. 0, -EINVAL bad name, -EEXIST name taken, -ENOSPC no
+ * more domains, -ENOMEM, -EMFILE. On error nothing is left.
+ */
+int domain_create(struct hypervisor *hv, const char *name, enum domain_kind kind, pid_t pid,
+	struct domain **out) __attribute__((warn_unused_result));
+
+/*
+ * Ends a domain: its connections (and with them its ports, maps and grants; peers are notified),
+ * its store connections and nodes, and its part in devices. Does not kill its process.
+ */
+void domain_destroy(struct domain *dom);
+
+struct domain *domain_by_id(struct hypervisor *hv, unsigned int id);
+struct domain *domain_by_name(struct hypervisor *hv, const char *name);
+
+#endif

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+/* epoll loop. Owned by the main thread; knows nothing about what it serves. */
+#include "hypervisor/loop.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+
+int loop_init(struct loop *loop)
+{
+	memset(loop, 0, sizeof(*loop));
+	list_init(&loop->timers);
+	loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	return loop->epoll_fd < 0 ? -errno : 0;
+}
+
+void loop_fini(struct loop *loop)
+{
+	close(loop->epoll_fd);
+}
+
+int loop_add(struct loop *loop, struct loop_source *source, uint32_t events)
+{
+	struct epoll_event ev = {.events = events, .data.ptr = source};
+
+	return epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, source->fd, &ev) < 0 ? -errno : 0;
+}
+
+void loop_modify(struct loop *loop, struct loop_source *source, uint32_t events)
+{
+	struct epoll_event ev = {.events = events, .data.ptr = source};
+
+	/* Cannot fail for a descriptor that is in the set. */
+	epoll_ctl(loop->epoll_fd, EPOLL_CTL_MOD, source->fd, &ev);
+}
+
+void loop_remove(struct loop *loop, struct loop_source *source)
+{
+	epoll_ctl(loop->epoll_fd, EPOLL_CTL_DEL, source->fd, NULL);
+	for (int i = loop->batch_next; i < loop->batch_len; i++) {
+		if (loop->batch[i].data.ptr == source)
+			loop->batch[i].data.ptr = NULL;
+	}
+}
+
+void loop_timer_init(struct loop_timer *timer, void (*expired)(struct loop_timer *))
+{
+	list_init(&timer->link);
+	timer->expired = expired;
+}
+
+void loop_timer_set(struct loop *loop, struct loop_timer *timer, uint64_t deadline_ns)
+{
+	struct list *at;
+
+	list_del(&timer->link);
+	at = loop->timers.prev;
+	timer->deadline_ns = deadline_ns;
+	while (at != &loop->timers &&
+		container_of(at, struct loop_timer, link)->deadline_ns > deadline_ns)
+		at = at->prev;
+	list_insert(at, &timer->link);
+}
+
+void loop_timer_cancel(struct loop_timer *timer)
+{
+	list_del(&timer->link);
+}
+
+static int run_timers(struct loop *loop)
+{
+	uint64_t now = clock_ns();
+	struct loop_timer *timer;
+
+	while (!list_empty(&loop->timers)) {
+		timer = list_first(&loop->timers, struct loop_timer, link);
+		if (timer->deadline_ns > now) {
+			uint64_t ms = (timer->deadline_ns - now) / NSEC_PER_MSEC + 1;
+			return ms > 60000 ? 60000 : (int)ms;
+		}
+		list_del(&timer->link);
+		timer->expired(timer);
+	}
+	return -1;
+}
+
+int loop_run(struct loop *loop)
+{
+	int timeout_ms;
+
+	while (!loop->stopping) {
+		timeout_ms = run_timers(loop);
+		if (loop->after_batch)
+			loop->after_batch(loop->after_batch_data);
+		if (loop->stopping)
+			break;
+		loop->batch_next = 0;
+		loop->batch_len = epoll_wait(loop->epoll_fd, loop->batch, LOOP_BATCH, timeout_ms);
+		if (loop->batch_len < 0) {
+			if (errno != EINTR)
+				return -errno;
+			continue;
+		}
+		while (loop->batch_next < loop->batch_len) {
+			struct epoll_event *ev = &loop->batch[loop->batch_next++];
+			struct loop_source *source = ev->data.ptr;
+
+			if (source)
+				source->ready(source, ev->events);
+		}
+		loop->batch_len = 0;
+	}
+	return 0;
+}
+
+void loop_stop(struct loop *loop)
+{
+	loop->stopping = true;
+}
