@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A worker's asynchronous I/O on descriptors, and the one place where the worker sleeps: it waits
+ * for I/O and for a few watched descriptors together. By io_uring, or where that is not permitted
+ * by a pool of threads. Everything is called by the worker's own thread, unless it says otherwise.
+ */
+#ifndef RF_BLKBACK_AIO_H
+#define RF_BLKBACK_AIO_H
+
+#include <stdint.h>
+
+#include "blkback/driver.h"
+
+#define AIO_MAX_WATCHES 4
+#define AIO_DEPTH 512 /* I/Os in flight at a time; more are BUSY */
+
+enum aio_kind { AIO_AUTO, AIO_URING, AIO_THREADS };
+
+struct aio;
+
+struct aio_ops {
+	const char *name;
+	enum driver_status (*submit)(struct aio *aio, struct driver_io *io);
+	void (*kick)(struct aio *aio);
+	unsigned int (*reap)(struct aio *aio);
+	void (*wait)(struct aio *aio, int64_t timeout_ns);
+	int (*watch)(struct aio *aio, unsigned int index);
+	int (*start)(struct aio *aio);
+	void (*destroy)(struct aio *aio);
+};
+
+struct aio {
+	const struct aio_ops *ops;
+	unsigned int nr_in_flight;
+	unsigned int nr_watches;
+	struct aio_watch {
+		int fd;
+		void (*readable)(void *data); /* from aio_reap */
+		void *data;
+	} watches[AIO_MAX_WATCHES];
+};
+
+/*
+ * Creates one; any thread. AIO_AUTO takes io_uring if the kernel lets us. 0 or -errno.
+ */
+int aio_create(enum aio_kind kind, struct aio **out) __attribute__((warn_unused_result));
+
+/* To be called first by the thread that will use it. 0 or -errno. */
+int aio_start(struct aio *aio) __attribute__((warn_unused_result));
+
+/* No I/O may be in flight. NULL is legal. */
+void aio_destroy(struct aio *aio);
+
+/* Also wakes for `fd` being readable, and calls `readable` from aio_reap. After aio_start. */
+int aio_watch(struct aio *aio, int fd, void (*readable)(void *data), void *data)
+	__attribute__((warn_unused_result));
+
+/* Starts io->op on io->fd; it may wait for aio_kick. Never blocks. */
+static inline enum driver_status aio_submit(struct aio *aio, struct driver_io *io)
+{
+	enum driver_status status;
+
+	if (aio->nr_in_flight >= AIO_DEPTH)
+		return DRIVER_BUSY;
+	status = aio->ops->submit(aio, io);
+	if (status == DRIVER_QUEUED)
+		aio->nr_in_flight++;
+	return status;
+}
+
+/* Hands over everything that was submitted so far. */
+static inline void aio_kick(struct aio *aio)
+{
+	aio->ops->kick(aio);
+}
+
+/* Completes what has finished, without waiting. Returns how many I/Os and watches there were. */
+static inline unsigned int aio_reap(struct aio *aio)
+{
+	return aio->ops->reap(aio);
+}
+
+/* Sleeps until there is something to reap, at most timeout_ns (negative: no limit). */
+static inline void aio_wait(struct aio *aio, int64_t timeout_ns)
+{
+	aio->ops->wait(aio, timeout_ns);
+}
+
+/* For the implementations: takes `bytes` that were moved off the front of the vector. */
+void aio_advance(struct driver_io *io, size_t bytes);
+
+/* For the implementations: accounts a finished I/O and calls its done. */
+void aio_complete(struct aio *aio, struct driver_io *io, int result);
+
+int aio_uring_create(struct aio **out) __attribute__((warn_unused_result));
+int aio_threads_create(struct aio **out) __attribute__((warn_unused_result));
+
+#endif

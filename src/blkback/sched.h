@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Who is served next: deficit round robin among the domains that have requests for an image, so
+ * that a domain's share does not depend on how many requests it keeps outstanding. One worker's
+ * thread; only the image's counters are shared among workers.
+ *
+ * While several domains compete for an image, a window bounds what is in flight at the device:
+ * fairness needs the backlog in the rings, where it can be ordered, and not in the device. A domain
+ * with nothing in flight goes first and past the window. A domain alone has no window.
+ */
+#ifndef RF_BLKBACK_SCHED_H
+#define RF_BLKBACK_SCHED_H
+
+#include <stdint.h>
+
+#include "blkback/queue.h"
+
+#define SCHED_WINDOW_DEFAULT 8u
+#define SCHED_WEIGHT_DEFAULT 256u
+
+/* One image as this worker sees it. */
+struct sched_image {
+	struct list link;
+	struct image *image;
+	struct list active; /* clients with polled queues; the head's turn is on */
+	struct list clients;
+	unsigned int nr_clients;
+};
+
+/* One domain's use of one image on this worker. */
+struct sched_client {
+	struct list link, active_link; /* active_link is empty while no queue is polled */
+	struct sched_image *image;
+	unsigned int domid;
+	unsigned int weight;
+	int deficit; /* units of 4 KiB that it may still take in its turn */
+	unsigned int nr_in_flight;
+	unsigned int nr_queues, nr_polled;
+	struct list queues;
+};
+
+struct sched {
+	struct list images;
+	unsigned int window;
+};
+
+void sched_init(struct sched *sched, unsigned int window);
+
+/* Adds or removes a queue of the worker. 0 or -ENOMEM. */
+int sched_add(struct sched *sched, struct queue *queue) __attribute__((warn_unused_result));
+void sched_remove(struct queue *queue);
+
+/* The queue begins or ends to be polled. */
+void sched_polled(struct queue *queue);
+void sched_unpolled(struct queue *queue);
+
+/* An I/O of the queue goes to the driver, or came back. */
+void sched_io_begins(struct queue *queue);
+void sched_io_ended(struct queue *queue);
+
+/* Takes a bounded batch of requests off the polled rings. Returns how many. */
+unsigned int sched_run(struct sched *sched);
+
+#endif

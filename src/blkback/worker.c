@@ -1,0 +1,489 @@
+/* SPDX-License-Identifier: MIT */
+/* The worker's loop. Everything but the mailbox belongs to its own thread. */
+#include "blkback/worker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <xentoollog.h>
+
+#include "blkback/queue.h"
+#include "blkback/sched.h"
+#include "common/clock.h"
+#include "common/log.h"
+
+#define POLL_IDLE_NS (50 * NSEC_PER_USEC)  /* adaptive: how long after the last work */
+#define POLL_BUSY_NS (2 * NSEC_PER_MSEC)   /* adaptive: the same while I/Os are in flight */
+#define RETIRE_NS (200 * NSEC_PER_USEC)	   /* a ring without requests is armed instead of polled */
+#define IDLE_CHECK_MASK 15u		   /* look at the clock every so many empty rounds */
+#define BUSY_CHECK_MASK 1023u		   /* and after so many busy ones */
+#define EVENTS_MAX 64			   /* taken in a turn: a storm must not keep us */
+#define FILL_SIZE 4096u
+
+enum command_kind { COMMAND_ATTACH, COMMAND_DETACH, COMMAND_STOP };
+
+struct command {
+	struct command *next;
+	enum command_kind kind;
+	struct queue *queue;
+};
+
+struct worker {
+	struct worker_config config;
+	pthread_t thread;
+	struct aio *aio;
+	xentoollog_logger *logger;
+	xenevtchn_handle *xce;
+	xengnttab_handle *xgt;
+	struct sched sched;
+	struct list polled, unpushed; /* queues */
+	struct queue **by_port;
+	unsigned int nr_ports;
+	bool events_left; /* the event channel descriptor was not drained */
+	bool stopping, lost;
+	uint64_t last_work_ns;
+	unsigned int nr_idle_rounds, nr_busy_rounds;
+	void *free_fills; /* linked through their first word */
+	unsigned int nr_fills;
+
+	/* Mailbox: written by the main thread. */
+	pthread_mutex_t lock;
+	struct command *commands, **commands_tail;
+	atomic_bool has_commands;
+	int wake_fd;
+};
+
+xenevtchn_handle *worker_evtchn(struct worker *worker)
+{
+	return worker->xce;
+}
+
+xengnttab_handle *worker_gnttab(struct worker *worker)
+{
+	return worker->xgt;
+}
+
+struct aio *worker_aio(struct worker *worker)
+{
+	return worker->aio;
+}
+
+void worker_answered(struct worker *worker, struct queue *queue)
+{
+	if (!queue->unpushed) {
+		queue->unpushed = true;
+		list_add_tail(&worker->unpushed, &queue->unpushed_link);
+	}
+}
+
+void worker_notify(struct worker *worker, evtchn_port_t port)
+{
+	/* Fails only for a port that is not bound, and then nobody waits. */
+	(void)xenevtchn_notify(worker->xce, port);
+}
+
+void worker_io_begins(struct worker *worker, struct queue *queue)
+{
+	(void)worker;
+	sched_io_begins(queue);
+}
+
+void worker_io_ended(struct worker *worker, struct queue *queue)
+{
+	(void)worker;
+	sched_io_ended(queue);
+}
+
+void *worker_alloc_fill(struct worker *worker)
+{
+	void *fill = worker->free_fills;
+
+	if (fill) {
+		memcpy(&worker->free_fills, fill, sizeof(void *));
+		return fill;
+	}
+	if (worker->nr_fills == AIO_DEPTH)
+		return NULL;
+	fill = aligned_alloc(FILL_SIZE, FILL_SIZE);
+	if (fill)
+		worker->nr_fills++;
+	return fill;
+}
+
+void worker_free_fill(struct worker *worker, void *fill)
+{
+	memcpy(fill, &worker->free_fills, sizeof(void *));
+	worker->free_fills = fill;
+}
+
+/* ---- which queues are polled ---- */
+
+static void poll_queue(struct worker *worker, struct queue *queue)
+{
+	queue->served = true;
+	if (queue->polled)
+		return;
+	queue->polled = true;
+	list_add_tail(&worker->polled, &queue->polled_link);
+	sched_polled(queue);
+}
+
+static void unpoll_queue(struct queue *queue)
+{
+	if (!queue->polled)
+		return;
+	queue->polled = false;
+	list_del(&queue->polled_link);
+	sched_unpolled(queue);
+}
+
+/* Arms the queue and stops polling it. False if it has work after all. */
+static bool retire_queue(struct queue *queue)
+{
+	if (queue->waiting || (!queue->broken && queue_arm(queue)))
+		return false;
+	unpoll_queue(queue);
+	return true;
+}
+
+/* Rings that nothing came from for a while are armed, so that idle guests cost nothing. */
+static void retire_idle(struct worker *worker, uint64_t now)
+{
+	struct queue *queue, *tmp;
+
+	list_for_each_safe(queue, tmp, &worker->polled, polled_link) {
+		if (queue->served) {
+			queue->served = false;
+			queue->idle_since_ns = now;
+		} else if (now - queue->idle_since_ns > RETIRE_NS && !retire_queue(queue)) {
+			queue->idle_since_ns = now;
+		}
+	}
+}
+
+/* Before sleeping. False if some ring has work: then there is no sleep. */
+static bool retire_all(struct worker *worker)
+{
+	struct queue *queue, *tmp;
+	bool all = true;
+
+	list_for_each_safe(queue, tmp, &worker->polled, polled_link)
+		all &= retire_queue(queue);
+	return all;
+}
+
+/* ---- events and commands ---- */
+
+static void events_readable(void *data)
+{
+	struct worker *worker = data;
+	xenevtchn_port_or_error_t port;
+
+	worker->events_left = false;
+	for (int i = 0; i < EVENTS_MAX; i++) {
+		port = xenevtchn_pending(worker->xce);
+		if (port < 0) {
+			if (errno != EAGAIN && errno != EINTR)
+				worker->lost = true;
+			return;
+		}
+		if ((unsigned int)port < worker->nr_ports && worker->by_port[port])
+			poll_queue(worker, worker->by_port[port]);
+		xenevtchn_unmask(worker->xce, (evtchn_port_t)port);
+	}
+	worker->events_left = true;
+}
+
+static void wake_readable(void *data)
+{
+	struct worker *worker = data;
+	uint64_t count;
+
+	/* The commands are noticed by has_commands; only the descriptor is to be emptied. */
+	if (read(worker->wake_fd, &count, sizeof(count)) < 0)
+		return;
+}
+
+static int grow_ports(struct worker *worker, evtchn_port_t port)
+{
+	unsigned int nr = worker->nr_ports ? worker->nr_ports : 64;
+	struct queue **grown;
+
+	if (port < worker->nr_ports)
+		return 0;
+	while (nr <= port)
+		nr *= 2;
+	grown = realloc(worker->by_port, nr * sizeof(*grown));
+	if (!grown)
+		return -ENOMEM;
+	memset(grown + worker->nr_ports, 0, (nr - worker->nr_ports) * sizeof(*grown));
+	worker->by_port = grown;
+	worker->nr_ports = nr;
+	return 0;
+}
+
+static void finish_detach(struct worker *worker, struct queue *queue)
+{
+	unpoll_queue(queue);
+	if (queue->unpushed) {
+		list_del(&queue->unpushed_link);
+		queue_push(queue);
+	}
+	if (queue->config.port < worker->nr_ports && worker->by_port[queue->config.port] == queue)
+		worker->by_port[queue->config.port] = NULL;
+	if (queue->client)
+		sched_remove(queue);
+	queue->detached(queue);
+}
+
+static void attach(struct worker *worker, struct queue *queue)
+{
+	if (grow_ports(worker, queue->config.port) || sched_add(&worker->sched, queue)) {
+		queue->broken = true;
+		log_error("domain %u device %u: out of memory, the device is closed",
+			queue->config.domid, queue->config.device);
+		queue->broke(queue);
+		return;
+	}
+	worker->by_port[queue->config.port] = queue;
+	poll_queue(worker, queue);
+}
+
+static void run_commands(struct worker *worker)
+{
+	struct command *command, *next;
+
+	pthread_mutex_lock(&worker->lock);
+	command = worker->commands;
+	worker->commands = NULL;
+	worker->commands_tail = &worker->commands;
+	atomic_store_explicit(&worker->has_commands, false, memory_order_relaxed);
+	pthread_mutex_unlock(&worker->lock);
+	for (; command; command = next) {
+		next = command->next;
+		if (command->kind == COMMAND_ATTACH) {
+			attach(worker, command->queue);
+		} else if (command->kind == COMMAND_STOP) {
+			worker->stopping = true;
+		} else {
+			command->queue->detaching = true;
+			if (command->queue->nr_in_flight == 0)
+				finish_detach(worker, command->queue);
+			else
+				poll_queue(worker, command->queue);
+		}
+		free(command);
+	}
+}
+
+/* ---- the loop ---- */
+
+static void push_answers(struct worker *worker)
+{
+	while (!list_empty(&worker->unpushed)) {
+		struct queue *queue = list_first(&worker->unpushed, struct queue, unpushed_link);
+
+		list_del(&queue->unpushed_link);
+		queue_push(queue);
+		if (queue->detaching && queue->nr_in_flight == 0)
+			finish_detach(worker, queue);
+		else
+			/* Its next request is likely to come now. */
+			poll_queue(worker, queue);
+	}
+}
+
+static void cpu_relax(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+	__builtin_ia32_pause();
+#elif defined(__aarch64__)
+	__asm__ volatile("yield");
+#endif
+}
+
+static bool keep_polling(const struct worker *worker, uint64_t now)
+{
+	uint64_t idle_ns = now - worker->last_work_ns;
+
+	switch (worker->config.policy) {
+	case WORKER_SPIN:
+		return true;
+	case WORKER_EVENT:
+		return false;
+	default:
+		return idle_ns < (worker->aio->nr_in_flight ? POLL_BUSY_NS : POLL_IDLE_NS);
+	}
+}
+
+/* Nothing to do this round: poll on, or sleep. */
+static void idle(struct worker *worker)
+{
+	uint64_t now;
+
+	if (worker->config.policy != WORKER_EVENT && (++worker->nr_idle_rounds & IDLE_CHECK_MASK)) {
+		cpu_relax();
+		return;
+	}
+	now = clock_ns();
+	if (worker->nr_idle_rounds == IDLE_CHECK_MASK + 1)
+		worker->last_work_ns = now;
+	retire_idle(worker, now);
+	if (keep_polling(worker, now))
+		return;
+	if (retire_all(worker) && !atomic_load_explicit(&worker->has_commands, memory_order_acquire))
+		aio_wait(worker->aio, -1);
+	worker->nr_idle_rounds = 0;
+}
+
+static void *worker_main(void *data)
+{
+	struct worker *worker = data;
+	unsigned int nr;
+
+	if (aio_start(worker->aio) ||
+		aio_watch(worker->aio, xenevtchn_fd(worker->xce), events_readable, worker) ||
+		aio_watch(worker->aio, worker->wake_fd, wake_readable, worker)) {
+		log_error("cannot start asynchronous I/O");
+		worker->lost = true;
+	}
+	worker->last_work_ns = clock_ns();
+	while (!worker->stopping && !worker->lost) {
+		if (atomic_load_explicit(&worker->has_commands, memory_order_acquire))
+			run_commands(worker);
+		if (worker->events_left)
+			events_readable(worker);
+		nr = sched_run(&worker->sched);
+		aio_kick(worker->aio);
+		nr += aio_reap(worker->aio);
+		push_answers(worker);
+		if (nr) {
+			worker->nr_idle_rounds = 0;
+			if ((++worker->nr_busy_rounds & BUSY_CHECK_MASK) == 0)
+				retire_idle(worker, clock_ns());
+		} else {
+			idle(worker);
+		}
+	}
+	if (worker->lost && !worker->stopping)
+		worker->config.lost();
+	return NULL;
+}
+
+/* ---- the main thread's side ---- */
+
+static void wake(struct worker *worker)
+{
+	const uint64_t one = 1;
+
+	if (write(worker->wake_fd, &one, sizeof(one)) < 0)
+		return; /* full: it is awake already */
+}
+
+static void send_command(struct worker *worker, enum command_kind kind, struct queue *queue)
+{
+	struct command *command = calloc(1, sizeof(*command));
+
+	/* The smallest of allocations; without it nothing could be taken down either. */
+	if (!command) {
+		log_error("out of memory");
+		abort();
+	}
+	command->kind = kind;
+	command->queue = queue;
+	pthread_mutex_lock(&worker->lock);
+	*worker->commands_tail = command;
+	worker->commands_tail = &command->next;
+	atomic_store_explicit(&worker->has_commands, true, memory_order_release);
+	pthread_mutex_unlock(&worker->lock);
+	wake(worker);
+}
+
+void worker_attach(struct worker *worker, struct queue *queue)
+{
+	send_command(worker, COMMAND_ATTACH, queue);
+}
+
+void worker_detach(struct worker *worker, struct queue *queue)
+{
+	send_command(worker, COMMAND_DETACH, queue);
+}
+
+static void worker_free(struct worker *worker)
+{
+	while (worker->free_fills) {
+		void *fill = worker->free_fills;
+
+		memcpy(&worker->free_fills, fill, sizeof(void *));
+		free(fill);
+	}
+	free(worker->by_port);
+	aio_destroy(worker->aio);
+	xengnttab_close(worker->xgt);
+	xenevtchn_close(worker->xce);
+	if (worker->wake_fd >= 0)
+		close(worker->wake_fd);
+	if (worker->logger)
+		xtl_logger_destroy(worker->logger);
+	pthread_mutex_destroy(&worker->lock);
+	free(worker);
+}
+
+/* Failed maps are a guest's doing and reported per request, so the libraries keep quiet. */
+static int open_handles(struct worker *worker)
+{
+	worker->logger = (xentoollog_logger *)xtl_createlogger_stdiostream(stderr, XTL_CRITICAL, 0);
+	if (!worker->logger)
+		return -ENOMEM;
+	worker->xgt = xengnttab_open(worker->logger, 0);
+	if (!worker->xgt)
+		return -errno;
+	worker->xce = xenevtchn_open(worker->logger, 0);
+	if (!worker->xce)
+		return -errno;
+	if (fcntl(xenevtchn_fd(worker->xce), F_SETFL,
+		    fcntl(xenevtchn_fd(worker->xce), F_GETFL) | O_NONBLOCK) < 0)
+		return -errno;
+	return 0;
+}
+
+int worker_create(const struct worker_config *config, struct worker **out)
+{
+	struct worker *worker = calloc(1, sizeof(*worker));
+	int rc;
+
+	if (!worker)
+		return -ENOMEM;
+	worker->config = *config;
+	worker->commands_tail = &worker->commands;
+	list_init(&worker->polled);
+	list_init(&worker->unpushed);
+	sched_init(&worker->sched, config->window);
+	pthread_mutex_init(&worker->lock, NULL);
+	worker->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	rc = worker->wake_fd < 0 ? -errno : open_handles(worker);
+	if (rc == 0)
+		rc = aio_create(config->aio_kind, &worker->aio);
+	if (rc == 0)
+		rc = -pthread_create(&worker->thread, NULL, worker_main, worker);
+	if (rc) {
+		worker_free(worker);
+		return rc;
+	}
+	*out = worker;
+	return 0;
+}
+
+void worker_destroy(struct worker *worker)
+{
+	if (!worker)
+		return;
+	send_command(worker, COMMAND_STOP, NULL);
+	pthread_join(worker->thread, NULL);
+	worker_free(worker);
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A worker: the thread that serves a set of queues. It polls rings and completions while there is
+ * work, then for a moment more, then arms every ring and sleeps (docs/design/blkback.md).
+ */
+#ifndef RF_BLKBACK_WORKER_H
+#define RF_BLKBACK_WORKER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <xenevtchn.h>
+#include <xengnttab.h>
+
+#include "blkback/aio.h"
+
+struct queue;
+struct worker;
+
+enum worker_policy {
+	WORKER_ADAPTIVE, /* poll while busy and a little longer, then sleep */
+	WORKER_EVENT,	 /* sleep as soon as there is nothing to do */
+	WORKER_SPIN,	 /* never sleep */
+};
+
+struct worker_config {
+	enum worker_policy policy;
+	enum aio_kind aio_kind;
+	unsigned int window; /* I/Os at a device while domains compete for it */
+	/* Called on the worker when the hypervisor is gone. */
+	void (*lost)(void);
+};
+
+/* Starts a worker. 0 or -errno. Main thread, as are the next three. */
+int worker_create(const struct worker_config *config, struct worker **out)
+	__attribute__((warn_unused_result));
+
+/* Ends its thread; it must have no queue. NULL is legal. */
+void worker_destroy(struct worker *worker);
+
+/* The queue is served from now on; queue->detached will be called once for it. */
+void worker_attach(struct worker *worker, struct queue *queue);
+
+/*
+ * Takes nothing more from the queue and calls queue->detached when nothing of it is in flight any
+ * more. Once for a queue.
+ */
+void worker_detach(struct worker *worker, struct queue *queue);
+
+/* Its handles, for binding ports and mapping pages; any thread. */
+xenevtchn_handle *worker_evtchn(struct worker *worker);
+xengnttab_handle *worker_gnttab(struct worker *worker);
+
+/* ---- for the queues, on the worker's thread ---- */
+
+struct aio *worker_aio(struct worker *worker);
+
+/* The queue has an answer to publish. */
+void worker_answered(struct worker *worker, struct queue *queue);
+void worker_notify(struct worker *worker, evtchn_port_t port);
+void worker_io_begins(struct worker *worker, struct queue *queue);
+void worker_io_ended(struct worker *worker, struct queue *queue);
+
+/* A buffer of 4096 bytes, aligned for direct I/O, or NULL when too many are in use. */
+void *worker_alloc_fill(struct worker *worker);
+void worker_free_fill(struct worker *worker, void *fill);
+
+#endif

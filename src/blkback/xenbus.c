@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+/* xenstore through the stock libxenstore; what a guest wrote is parsed strictly. */
+#include "blkback/xenbus.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/parse.h"
+
+static int make_path(char *path, const char *dir, const char *node)
+{
+	int n = snprintf(path, XENBUS_PATH_MAX, "%s/%s", dir, node);
+
+	return n < 0 || n >= XENBUS_PATH_MAX ? -ENAMETOOLONG : 0;
+}
+
+char *xenbus_read(struct xs_handle *xs, const char *dir, const char *node)
+{
+	char path[XENBUS_PATH_MAX];
+
+	if (make_path(path, dir, node)) {
+		errno = ENAMETOOLONG;
+		return NULL;
+	}
+	return xs_read(xs, XBT_NULL, path, NULL);
+}
+
+int xenbus_read_u64(struct xs_handle *xs, const char *dir, const char *node, uint64_t min,
+	uint64_t max, uint64_t *out)
+{
+	char *text = xenbus_read(xs, dir, node);
+	int rc;
+
+	if (!text)
+		return -errno;
+	rc = parse_u64(text, min, max, out) ? -EINVAL : 0;
+	free(text);
+	return rc;
+}
+
+enum xenbus_state xenbus_read_state(struct xs_handle *xs, const char *dir)
+{
+	uint64_t state;
+
+	if (xenbus_read_u64(xs, dir, "state", 0, XenbusStateReconfigured, &state))
+		return XenbusStateUnknown;
+	return (enum xenbus_state)state;
+}
+
+int xenbus_printf(struct xs_handle *xs, xs_transaction_t t, const char *dir, const char *node,
+	const char *fmt, ...)
+{
+	char path[XENBUS_PATH_MAX], value[512];
+	va_list ap;
+	int n, rc = make_path(path, dir, node);
+
+	if (rc)
+		return rc;
+	va_start(ap, fmt);
+	n = vsnprintf(value, sizeof(value), fmt, ap);
+	va_end(ap);
+	if (n < 0 || (size_t)n >= sizeof(value))
+		return -E2BIG;
+	return xs_write(xs, t, path, value, (unsigned int)n) ? 0 : -errno;
+}
+
+int xenbus_write_state(struct xs_handle *xs, const char *dir, enum xenbus_state state)
+{
+	xs_transaction_t t;
+	char path[XENBUS_PATH_MAX];
+	char *old;
+	int rc = make_path(path, dir, "state");
+
+	if (rc)
+		return rc;
+	do {
+		t = xs_transaction_start(xs);
+		if (!t)
+			return -errno;
+		old = xs_read(xs, t, path, NULL);
+		rc = old ? 0 : -errno;
+		free(old);
+		if (rc == 0)
+			rc = xenbus_printf(xs, t, dir, "state", "%d", state);
+		if (!xs_transaction_end(xs, t, rc != 0) && rc == 0)
+			rc = -errno;
+	} while (rc == -EAGAIN);
+	return rc;
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/* Reading and writing of device nodes in xenstore. Main thread only. */
+#ifndef RF_BLKBACK_XENBUS_H
+#define RF_BLKBACK_XENBUS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <xenstore.h>
+#include <xen/io/xenbus.h>
+
+#define XENBUS_PATH_MAX 256
+
+/* The value of dir/node as text, to be freed; NULL with errno. */
+char *xenbus_read(struct xs_handle *xs, const char *dir, const char *node);
+
+/* The same as a number, which must be one and be in min..max. 0, -ENOENT, -EINVAL, or -errno. */
+int xenbus_read_u64(struct xs_handle *xs, const char *dir, const char *node, uint64_t min,
+	uint64_t max, uint64_t *out) __attribute__((warn_unused_result));
+
+/* The XenbusState in dir/state; XenbusStateUnknown if there is none. */
+enum xenbus_state xenbus_read_state(struct xs_handle *xs, const char *dir);
+
+/* Writes dir/node. 0 or -errno. */
+int xenbus_printf(struct xs_handle *xs, xs_transaction_t t, const char *dir, const char *node,
+	const char *fmt, ...) __attribute__((format(printf, 5, 6), warn_unused_result));
+
+/* Writes dir/state if the directory is still there (writing would make it again). 0 or -errno. */
+int xenbus_write_state(struct xs_handle *xs, const char *dir, enum xenbus_state state)
+	__attribute__((warn_unused_result));
+
+#endif
