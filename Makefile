@@ -53,24 +53,23 @@ CLIENT := $(call objs,src/service/client*.c)
 INTEGRITY := $(call objs,src/service/tool_for_integrity*.c)
 EXERCISE_COMMON := $(call objs,src/service/common*.c)
 BENCH_SRC := $(wildcard bench/*.c)
-TESTS := $(patsubst tests/unit/test_%.c,%,$(wildcard tests/unit/test_*.c))
 HOSTILE_SRC := $(wildcard tests/hostile/*.c)
 
 ALL_SRC := $(wildcard src/*/*.c src/*/*/*.c)
-ALL_OBJ := $(patsubst %.c,$(OBJ)/%.o,$(ALL_SRC) $(BENCH_SRC) $(HOSTILE_SRC) $(wildcard tests/unit/*.c))
+ALL_OBJ := $(patsubst %.c,$(OBJ)/%.o,$(ALL_SRC) $(BENCH_SRC) $(HOSTILE_SRC) $(wildcard tests/unit/*.c tests/fuzz/*.c))
 
 PROGRAMS := $(addprefix $(O)/bin/,ringfenced blkback service client tool_for_integrity)
 LIBS := $(O)/lib/usermode/libxengnttab.so.1 $(O)/lib/usermode/libxenevtchn.so.1 \
 	$(O)/lib/libringfence.so.0 $(O)/lib/libringfence.a
 
-.PHONY: all clean help check check-unit check-system check-lint check-asan check-tsan \
-	check-valgrind check-slow fuzz-smoke bench bench-programs test-programs
+.PHONY: all clean help check check-unit check-system check-asan check-tsan \
+	check-valgrind check-slow fuzz fuzz-smoke bench bench-programs test-programs
 all: $(PROGRAMS) $(LIBS)
 
 help:
 	@echo 'make              build bin/ and lib/'
 	@echo 'make check        all tests that run in minutes, closed by the summary of prove'
-	@echo 'make check-unit, check-system, check-lint      one part of it'
+	@echo 'make check-unit, check-system                  one part of it'
 	@echo 'make check-asan, check-tsan, check-valgrind    the same tests under sanitizers'
 	@echo 'make check-slow   the long checks: fuzzing, sanitizers'
 	@echo 'make bench        the benchmarks; BENCH="disk null" chooses'

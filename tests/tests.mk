@@ -1,0 +1,91 @@
+# How the tests are built and run; included by the Makefile. `prove` runs all of it.
+#
+# tests/unit/test_*.c      cmocka programs; what each is linked with follows from its name, below
+# tests/hostile/*.c        programs that play a lying or dying domain; run by tests/system/*.bats
+# tests/system/*.bats      the real daemons in private runtime directories
+# tests/fuzz/fuzz_*.c      libFuzzer harnesses, and the kept corpus replayed by an ordinary build
+# tests/model/*.pml        Spin models
+
+TEST_DIR := $(O)/build/test$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))
+
+no_main = $(filter-out %/main.o,$(1))
+unit_helpers = $(call objs,tests/unit/$(1)*.c)
+
+UNIT_store := $(STORE) $(COMMON)
+UNIT_blkfront := $(BLKFRONT) $(COMMON) $(call unit_helpers,fake_)
+UNIT_common := $(COMMON)
+UNIT_blkback := $(call no_main,$(BLKBACK)) $(COMMON)
+UNIT_hypervisor := $(call no_main,$(HYPERVISOR)) $(STORE) $(COMMON)
+UNIT_KINDS := store blkfront common blkback hypervisor
+UNIT_LIBS_blkback := -luring $(FRONT_LIBS)
+
+UNIT_TESTS := $(patsubst tests/unit/%.c,$(TEST_DIR)/unit/%,$(wildcard tests/unit/test_*.c))
+# A source beside the tests that is not a test_ itself belongs to those of its prefix.
+define unit_rule
+$(patsubst tests/unit/%.c,$(TEST_DIR)/unit/%,$(wildcard tests/unit/test_$(1)*.c)): \
+	$(TEST_DIR)/unit/%: $(OBJ)/tests/unit/%.o $(call unit_helpers,$(1)_) $$(UNIT_$(1))
+	$$(call link,$$(filter %.o,$$^) -lcmocka $$(UNIT_LIBS_$(1)) -lm)
+endef
+$(foreach kind,$(UNIT_KINDS),$(eval $(call unit_rule,$(kind))))
+
+HOSTILE := $(patsubst tests/hostile/%.c,$(TEST_DIR)/hostile/%,$(wildcard tests/hostile/*.c))
+$(HOSTILE): $(TEST_DIR)/hostile/%: $(OBJ)/tests/hostile/%.o $(BLKFRONT) $(COMMON)
+	$(call link,$(filter %.o,$^) $(FRONT_LIBS) -lm -Wl$(comma)-rpath$(comma)$(abspath $(O))/lib/usermode)
+
+# The corpus is replayed through the harness by a small main of our own, with any compiler.
+FUZZERS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_REPLAY := $(addprefix $(TEST_DIR)/fuzz/replay_,$(FUZZERS:fuzz_%=%))
+$(FUZZ_REPLAY): $(TEST_DIR)/fuzz/replay_%: $(OBJ)/tests/fuzz/fuzz_%.o $(OBJ)/tests/fuzz/replay.o \
+	$(STORE) $(COMMON)
+	$(call link,$^ -lm)
+
+test-programs: all $(UNIT_TESTS) $(HOSTILE) $(FUZZ_REPLAY)
+
+# ---- running ----
+
+PROVE := prove --timer --failures
+TEST_ENV := RF_ROOT='$(CURDIR)' RF_BIN='$(abspath $(O))/bin' RF_TEST='$(abspath $(TEST_DIR))'
+BATS_FILES := $(sort $(wildcard tests/system/*.bats))
+UNIT_CHECKS := $(sort $(UNIT_TESTS) $(FUZZ_REPLAY))
+CHECKS := $(UNIT_CHECKS) $(BATS_FILES)
+
+ifneq ($(filter check%,$(GOALS)),)
+MISSING_TEST := $(shell ./run missing build test)
+ifneq ($(strip $(MISSING_TEST)),)
+$(error These Debian packages are needed for the tests: $(MISSING_TEST). Install them with: apt-get install $(MISSING_TEST), or ./run setup)
+endif
+endif
+
+check: test-programs
+	$(TEST_ENV) $(PROVE) --exec tests/run-one $(CHECKS)
+check-unit: test-programs
+	$(TEST_ENV) $(PROVE) --exec tests/run-one $(UNIT_CHECKS)
+check-system: test-programs
+	$(TEST_ENV) $(PROVE) --exec tests/run-one $(BATS_FILES)
+
+check-asan:
+	+ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=print_stacktrace=1 \
+		$(MAKE) O=build/asan SANITIZE=address,undefined check
+check-tsan:
+	+TSAN_OPTIONS=second_deadlock_stack=1 $(MAKE) O=build/tsan SANITIZE=thread check
+check-valgrind: test-programs
+	@for test in $(UNIT_TESTS); do echo "$$test"; \
+		valgrind -q --error-exitcode=1 --leak-check=full --child-silent-after-fork=yes \
+		"$$test" >/dev/null || exit 1; done
+
+# ---- fuzzing: libFuzzer needs clang ----
+
+FUZZ_SECONDS ?= 600
+FUZZ_BIN := $(addprefix $(O)/build/fuzz/,$(FUZZERS))
+$(FUZZ_BIN): $(O)/build/fuzz/%: tests/fuzz/%.c $(wildcard src/xenstore/*.c src/common/*.c)
+	@mkdir -p $(@D)
+	clang $(CPPFLAGS) -DSTORE_TEST_ALLOC -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -o $@ $^ -lm
+
+fuzz: $(FUZZ_BIN)
+	@for name in $(FUZZERS); do corpus=tests/fuzz/corpus/$${name#fuzz_}; \
+		work=$$(mktemp -d); $(O)/build/fuzz/$$name -max_total_time=$(FUZZ_SECONDS) \
+			-artifact_prefix="$$work/" "$$work" "$$corpus" || exit 1; rm -rf "$$work"; done
+fuzz-smoke:
+	+$(MAKE) fuzz FUZZ_SECONDS=20
+
+check-slow: check check-asan check-tsan check-valgrind fuzz

@@ -55,7 +55,7 @@ enum rf_blk_wait_policy {
 struct rf_blk_options {
 	enum rf_blk_wait_policy wait_policy;
 	unsigned int ring_page_order;  /* ring of 1 << order pages (32 << order requests), 0..4; the
-					  back end's offer bounds it. Default: see ring_page_order_set */
+					  back end's offer bounds it */
 	bool ring_page_order_set;      /* false: the largest that the back end offers, at most 2 */
 	unsigned int connect_timeout_ms; /* for the handshake; default 5000 */
 	/* Called with one line of text for each problem worth telling; may be NULL. Any thread. */
@@ -65,7 +65,7 @@ struct rf_blk_options {
 
 struct rf_blk_info {
 	uint64_t nr_sectors;	      /* of 512 bytes: the last one is nr_sectors - 1 */
-	uint32_t sector_size;	      /* logical sector size in bytes: requests must be multiples of it */
+	uint32_t sector_size;	      /* logical, in bytes: requests must be multiples of it */
 	uint32_t physical_sector_size;
 	bool read_only;
 	bool can_flush;
@@ -141,10 +141,11 @@ struct rf_blk_io {
 };
 
 /*
- * Puts up to `nr` requests (512 at a time) on the ring and notifies the back end at most once. Returns how many
- * were taken, in order: fewer than `nr` when the ring is full (reap, then offer the rest) or when
- * the next one is invalid; if the first one is refused, its error (-ERANGE, -EINVAL, -EROFS,
- * -EOPNOTSUPP, -EIO) or 0 for a full ring. A request that was not taken does not come back.
+ * Puts up to `nr` requests on the ring, 512 at the most, and notifies the back end at most once.
+ * Returns how many were taken, in order: fewer than `nr` when the ring is full (reap, then offer
+ * the rest; blocking calls use slots, too) or when the next one is invalid; if the first one is
+ * refused, its error (-ERANGE, -EINVAL, -EROFS, -EOPNOTSUPP, -EIO) or 0 for a full ring. A request
+ * that was not taken does not come back.
  */
 int rf_blk_submit(struct rf_blk *blk, struct rf_blk_io *const *ios, unsigned int nr)
 	__attribute__((warn_unused_result));

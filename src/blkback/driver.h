@@ -52,6 +52,7 @@ struct driver_disk {
 
 struct driver {
 	const char *name; /* the prefix of a target: "file:/path", "null:64M" */
+	bool no_contents; /* reads leave the buffer as it is: nothing to be cached */
 
 	/*
 	 * Opens `target` (without the prefix). `error` receives one line for people on failure.

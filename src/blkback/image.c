@@ -14,12 +14,19 @@ static struct list images = {&images, &images};
 static int make_cache(struct image *image, const struct image_cache_config *config)
 {
 	uint64_t size = config->size, max = image->disk->geometry.size / 100 * config->max_percent;
+	uint32_t block_size = config->block_size;
 
+	/* Without contents a fill would hand out what our buffer held before. */
+	if (image->disk->driver->no_contents)
+		return 0;
+	/* A block is filled by one read, which takes whole logical sectors. */
+	if (block_size < image->disk->geometry.sector_size)
+		block_size = image->disk->geometry.sector_size;
 	if (config->max_percent < 100 && size > max)
 		size = max;
-	if (size < config->block_size)
+	if (size < block_size)
 		return 0;
-	return cache_create(size, config->block_size, &image->cache);
+	return cache_create(size, block_size, &image->cache);
 }
 
 static int image_open(const char *target, bool read_only, const struct image_cache_config *config,

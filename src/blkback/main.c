@@ -26,6 +26,7 @@
 #define STATS_MS 1000
 #define STOP_TIMEOUT_NS (4 * NSEC_PER_SEC)
 #define WORKERS_MAX 64
+#define WATCHES_MAX 4096 /* taken in a turn */
 
 struct options {
 	struct image_cache_config cache;
@@ -175,7 +176,7 @@ static void post(struct vbd *vbd, enum vbd_message what)
 {
 	struct message message = {.vbd = vbd, .what = what};
 
-	/* Less than PIPE_BUF is written whole, and the pipe holds thousands. */
+	/* Less than PIPE_BUF is written whole; a full pipe waits for the main thread. */
 	if (write(post_fds[1], &message, sizeof(message)) != sizeof(message))
 		log_error("cannot wake the main thread: %s", strerror(errno));
 }
@@ -200,16 +201,23 @@ static bool read_posts(void)
 
 /* ---- the main loop ---- */
 
-/* False when the connection to xenstore is lost. */
+/*
+ * Takes events first and looks at each device that they concern once, so that a front end which
+ * rewrites its nodes all the time costs one look a turn, and its events do not pile up. Bounded;
+ * the descriptor stays readable while there are more. False when xenstore is lost.
+ */
 static bool read_watches(struct vbd_context *ctx)
 {
-	char **event;
+	char **event = NULL;
+	bool lost;
 
-	while ((event = xs_check_watch(ctx->xs)) != NULL) {
+	for (int i = 0; i < WATCHES_MAX && (event = xs_check_watch(ctx->xs)) != NULL; i++) {
 		vbd_watch_event(ctx, event[XS_WATCH_PATH], event[XS_WATCH_TOKEN]);
 		free(event);
 	}
-	return errno == EAGAIN;
+	lost = !event && errno != EAGAIN;
+	vbd_look(ctx);
+	return !lost;
 }
 
 /* Tells the supervisor that somebody still uses us (docs/protocol/control.md). */
@@ -301,12 +309,13 @@ static int run(const struct options *opt)
 	struct vbd_totals totals = {0};
 	struct vbd_context ctx = {.cache = opt->cache, .totals = &totals, .post = post};
 	struct image *kept = NULL;
-	char error[192];
+	char error[192] = "out of memory";
 	int signal_fd, rc, status = 1;
 
 	list_init(&ctx.vbds);
 	signal_fd = watch_signals();
-	if (signal_fd < 0 || pipe2(post_fds, O_CLOEXEC | O_NONBLOCK) < 0) {
+	if (signal_fd < 0 || pipe2(post_fds, O_CLOEXEC) < 0 ||
+		fcntl(post_fds[0], F_SETFL, O_NONBLOCK) < 0) {
 		log_error("cannot start: %s", strerror(errno));
 		return 1;
 	}

@@ -66,24 +66,26 @@ void queue_destroy(struct queue *queue)
 static void ring_broken(struct queue *queue, const char *what)
 {
 	queue->broken = true;
-	log_error("domain %u device %u: %s; the device is closed", queue->config.domid,
-		queue->config.device, what);
+	queue->why_broken = what;
 	queue->broke(queue);
 }
 
-/* How many requests the ring holds for us; 0 also when it is broken. */
+/*
+ * How many requests the ring holds for us; 0 also when it is broken. Stricter than
+ * RING_REQUEST_PROD_OVERFLOW: a producer that goes back behind what was taken is wrong, too.
+ */
 static uint32_t nr_available(struct queue *queue)
 {
-	uint32_t prod;
+	uint32_t nr;
 
 	if (queue->broken || queue->detaching)
 		return 0;
-	prod = ring_load_prod(&queue->ring.sring->req_prod);
-	if (RING_REQUEST_PROD_OVERFLOW(&queue->ring, prod)) {
-		ring_broken(queue, "the front end's request producer overflows the ring");
+	nr = ring_load_prod(&queue->ring.sring->req_prod) - queue->ring.req_cons;
+	if (nr > RING_SIZE(&queue->ring) - queue->nr_in_flight) {
+		ring_broken(queue, "its request producer makes no sense");
 		return 0;
 	}
-	return prod - queue->ring.req_cons;
+	return nr;
 }
 
 bool queue_has_work(struct queue *queue)
@@ -93,13 +95,15 @@ bool queue_has_work(struct queue *queue)
 
 unsigned int queue_take(struct queue *queue)
 {
-	struct request *req = queue->waiting;
+	struct request *req = queue->waiting, *next;
 	blkif_request_t copy;
 
 	if (req) {
+		/* It may be answered and free again when it comes back. */
+		next = req->next;
 		if (!request_retry(req))
 			return 0;
-		queue->waiting = req->next;
+		queue->waiting = next;
 		if (!queue->waiting)
 			queue->waiting_tail = &queue->waiting;
 		return 1;

@@ -86,6 +86,7 @@ struct queue {
 	/* Called on the worker when a detach is complete, or (once) when the ring is broken. */
 	void (*detached)(struct queue *queue);
 	void (*broke)(struct queue *queue);
+	const char *why_broken; /* set before broke is called, for the log; or NULL */
 	void *owner;
 };
 

@@ -324,16 +324,18 @@ static void start_discard(struct request *req, const blkif_request_t *copy)
 	blkif_request_discard_t discard;
 
 	memcpy(&discard, copy, sizeof(discard));
-	count(&req->queue->stats.discards, 1);
 	req->nr_sectors = discard.nr_sectors;
 	if (req->queue->config.read_only || !in_bounds(req)) {
 		fail(req, BLKIF_RSP_ERROR, "bad discard");
 		return;
 	}
-	if (!req->queue->config.image->disk->geometry.can_discard) {
-		queue_answer(req->queue, req, BLKIF_RSP_EOPNOTSUPP);
+	/* Secure discards are not offered; one that does not erase would be a false promise. */
+	if (!req->queue->config.image->disk->geometry.can_discard ||
+		(discard.flag & BLKIF_DISCARD_SECURE)) {
+		fail(req, BLKIF_RSP_EOPNOTSUPP, "such a discard is not offered");
 		return;
 	}
+	count(&req->queue->stats.discards, 1);
 	begin_write(req);
 	submit(req, DRIVER_DISCARD);
 }
@@ -351,7 +353,9 @@ unsigned int request_start(struct request *req, const blkif_request_t *copy)
 	case BLKIF_OP_WRITE:
 		start_rw(req, copy);
 		/* What it moves; the request may be answered by now, but its copy is not reused. */
-		return (unsigned int)(req->nr_sectors / SECTORS_PER_PAGE) + 1;
+		return req->nr_sectors <= SECTORS_PER_PAGE
+			       ? 1
+			       : (unsigned int)((req->nr_sectors + SECTORS_PER_PAGE - 1) / SECTORS_PER_PAGE);
 	case BLKIF_OP_FLUSH_DISKCACHE:
 		start_flush(req);
 		return 1;
@@ -359,8 +363,7 @@ unsigned int request_start(struct request *req, const blkif_request_t *copy)
 		start_discard(req, copy);
 		return 1;
 	default:
-		count(&req->queue->stats.errors, 1);
-		queue_answer(req->queue, req, BLKIF_RSP_EOPNOTSUPP);
+		fail(req, BLKIF_RSP_EOPNOTSUPP, "such an operation is not offered");
 		return 1;
 	}
 }

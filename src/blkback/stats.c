@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Statistics nodes. Only the latest closed disks keep theirs, so that the store does not fill. */
+/* Statistics nodes. Only the latest disks keep theirs when gone, so that the store does not fill. */
 #include "blkback/stats.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-#define CLOSED_NODES_MAX 256u /* then the oldest are not kept apart any more */
-#define TEXT_SIZE 256
+#define GONE_NODES_MAX 256u /* of vbds that are gone; then the older half is removed */
+#define TEXT_SIZE 320
 
 static unsigned long load(const atomic_ulong *counter)
 {
@@ -42,11 +42,12 @@ static void print(char *text, size_t size, const struct vbd_counts *c)
 
 static void publish_vbd(struct vbd *vbd, const char *state)
 {
+	struct vbd_counts counts = vbd->past;
 	char text[TEXT_SIZE], node[32];
-	struct vbd_counts counts = {0};
 
 	if (vbd->queue)
 		add_queue(&counts, &vbd->queue->stats);
+	vbd->nr_published = nr_requests(&counts) + counts.errors;
 	print(text, sizeof(text), &counts);
 	snprintf(node, sizeof(node), "%u-%u", vbd->domid, vbd->device);
 	/* Figures are for people: without them the disks are served all the same. */
@@ -56,37 +57,72 @@ static void publish_vbd(struct vbd *vbd, const char *state)
 		log_debug("cannot publish statistics");
 }
 
-/* Removes the nodes of the longest closed disks once there are too many. */
-static void limit_closed(struct vbd_context *ctx)
+/* True if the vbd counted anything since it was published. */
+static bool has_news(const struct vbd *vbd)
 {
+	struct vbd_counts counts = vbd->past;
+
+	add_queue(&counts, &vbd->queue->stats);
+	return nr_requests(&counts) + counts.errors != vbd->nr_published;
+}
+
+static bool exists(const struct vbd_context *ctx, unsigned int domid, unsigned int device)
+{
+	const struct vbd *vbd;
+
+	list_for_each(vbd, &ctx->vbds, link) {
+		if (vbd->domid == domid && vbd->device == device)
+			return true;
+	}
+	return false;
+}
+
+/* Domain ids grow, so the lowest are the longest gone. */
+static int compare_domids(const void *a, const void *b)
+{
+	unsigned long x = strtoul(*(char *const *)a, NULL, 10);
+	unsigned long y = strtoul(*(char *const *)b, NULL, 10);
+
+	return (x > y) - (x < y);
+}
+
+static void remove_oldest(struct vbd_context *ctx, char **names, unsigned int nr)
+{
+	unsigned int domid, device, nr_gone = 0, nr_removed = 0;
 	char path[XENBUS_PATH_MAX];
+
+	qsort(names, nr, sizeof(*names), compare_domids);
+	for (unsigned int i = 0; i < nr; i++) {
+		if (sscanf(names[i], "%u-%u", &domid, &device) != 2 || exists(ctx, domid, device))
+			continue;
+		nr_gone++;
+		snprintf(path, sizeof(path), "data/stats/vbd/%s", names[i]);
+		if (nr_removed < GONE_NODES_MAX / 2 && xs_rm(ctx->xs, XBT_NULL, path))
+			nr_removed++;
+	}
+	ctx->totals->nr_gone_nodes = nr_gone - nr_removed;
+}
+
+void stats_vbd_gone(struct vbd *vbd)
+{
+	struct vbd_context *ctx = vbd->ctx;
 	unsigned int nr;
 	char **names;
 
-	if (++ctx->totals->nr_closed_nodes <= CLOSED_NODES_MAX)
+	if (++ctx->totals->nr_gone_nodes <= GONE_NODES_MAX)
 		return;
 	names = xs_directory(ctx->xs, XBT_NULL, "data/stats/vbd", &nr);
-	for (unsigned int i = 0; names && i < nr && i < CLOSED_NODES_MAX / 2; i++) {
-		struct vbd *vbd;
-		bool open = false;
-		unsigned int domid = 0, device = 0;
-
-		if (sscanf(names[i], "%u-%u", &domid, &device) != 2)
-			continue;
-		list_for_each(vbd, &ctx->vbds, link)
-			open |= vbd->domid == domid && vbd->device == device;
-		snprintf(path, sizeof(path), "data/stats/vbd/%s", names[i]);
-		if (!open && xs_rm(ctx->xs, XBT_NULL, path))
-			ctx->totals->nr_closed_nodes--;
-	}
+	if (names)
+		remove_oldest(ctx, names, nr);
 	free(names);
 }
 
 void stats_vbd_closed(struct vbd *vbd)
 {
-	add_queue(&vbd->ctx->totals->closed, &vbd->queue->stats);
 	publish_vbd(vbd, "closed");
-	limit_closed(vbd->ctx);
+	vbd->nr_published = ~0ul; /* so that its next connection shows */
+	add_queue(&vbd->ctx->totals->closed, &vbd->queue->stats);
+	add_queue(&vbd->past, &vbd->queue->stats);
 }
 
 bool stats_publish(struct vbd_context *ctx, bool force)
@@ -105,7 +141,7 @@ bool stats_publish(struct vbd_context *ctx, bool force)
 		return false;
 	ctx->totals->nr_published = nr_requests(&total);
 	list_for_each(vbd, &ctx->vbds, link) {
-		if (vbd->state == VBD_CONNECTED)
+		if (vbd->state == VBD_CONNECTED && (force || has_news(vbd)))
 			publish_vbd(vbd, "connected");
 	}
 	print(text, sizeof(text), &total);

@@ -8,21 +8,18 @@
 
 #include "blkback/vbd.h"
 
-struct vbd_counts {
-	unsigned long reads, writes, flushes, discards, errors;
-	unsigned long read_sectors, written_sectors;
-	unsigned long cache_hits, cache_misses;
-};
-
 /* Sums over all disks that were served; `closed` those that are gone. */
 struct vbd_totals {
 	struct vbd_counts closed;
 	unsigned long nr_published; /* requests at the last publication */
-	unsigned int nr_closed_nodes;
+	unsigned int nr_gone_nodes; /* at most */
 };
 
-/* The queue's disk ends: keeps its counts and publishes them for the last time. */
+/* The vbd's queue ends: keeps its counts and publishes them. */
 void stats_vbd_closed(struct vbd *vbd);
+
+/* The vbd itself ends: its node stays, but of such nodes only the latest. */
+void stats_vbd_gone(struct vbd *vbd);
 
 /*
  * Publishes all counts if there were requests since the last time, or `force`. Returns true if

@@ -13,10 +13,17 @@
 
 #include "blkback/stats.h"
 #include "blkback/worker.h"
+#include "common/clock.h"
 
 #define BACKEND_DIR "backend/vbd"
 
 static void update(struct vbd *vbd);
+
+/* True if a message that the front end causes may be written; errors and news share the limit. */
+static bool may_log(struct vbd *vbd)
+{
+	return ratelimit_pass(&vbd->log_limit, 20, 10 * NSEC_PER_SEC);
+}
 
 static void set_state(struct vbd *vbd, enum xenbus_state state)
 {
@@ -52,13 +59,11 @@ struct front_nodes {
 	bool persistent;
 };
 
-static const char *read_front(struct vbd *vbd, struct front_nodes *front)
+static const char *read_ring_refs(struct vbd *vbd, struct front_nodes *front)
 {
 	struct xs_handle *xs = vbd->ctx->xs;
 	uint64_t order = 0, value;
 	char node[16];
-	char *protocol;
-	bool native;
 	int rc;
 
 	rc = xenbus_read_u64(xs, vbd->frontend, "ring-page-order", 0, VBD_MAX_RING_PAGE_ORDER, &order);
@@ -67,11 +72,29 @@ static const char *read_front(struct vbd *vbd, struct front_nodes *front)
 	front->nr_pages = 1u << order;
 	for (unsigned int i = 0; i < front->nr_pages; i++) {
 		snprintf(node, sizeof(node), "ring-ref%u", i);
-		if (xenbus_read_u64(xs, vbd->frontend, rc == -ENOENT ? "ring-ref" : node, 0,
-			    UINT32_MAX, &value))
+		rc = -ENOENT;
+		/* Front ends disagree on the name of a single page. */
+		if (front->nr_pages == 1)
+			rc = xenbus_read_u64(xs, vbd->frontend, "ring-ref", 0, UINT32_MAX, &value);
+		if (rc == -ENOENT)
+			rc = xenbus_read_u64(xs, vbd->frontend, node, 0, UINT32_MAX, &value);
+		if (rc)
 			return "bad or missing ring-ref";
 		front->grefs[i] = (uint32_t)value;
 	}
+	return NULL;
+}
+
+static const char *read_front(struct vbd *vbd, struct front_nodes *front)
+{
+	struct xs_handle *xs = vbd->ctx->xs;
+	const char *why = read_ring_refs(vbd, front);
+	uint64_t value;
+	char *protocol;
+	bool native;
+
+	if (why)
+		return why;
 	if (xenbus_read_u64(xs, vbd->frontend, "event-channel", 1, INT32_MAX, &value))
 		return "bad or missing event-channel";
 	front->port = (evtchn_port_t)value;
@@ -134,7 +157,9 @@ static const char *connect_queue(struct vbd *vbd, const struct front_nodes *fron
 /* The front end broke the handshake: its device is closed, everything else goes on. */
 static void fail(struct vbd *vbd, const char *why)
 {
-	log_error("domain %u device %u: %s; the device is closed", vbd->domid, vbd->device, why);
+	if (may_log(vbd))
+		log_error("domain %u device %u: %s; the device is closed", vbd->domid, vbd->device,
+			why);
 	vbd->failed = true;
 	if (xenbus_printf(vbd->ctx->xs, XBT_NULL, vbd->path, "error", "%s", why))
 		log_debug("cannot write the error node");
@@ -157,9 +182,10 @@ static void connect(struct vbd *vbd)
 		fail(vbd, why);
 		return;
 	}
-	log_info("domain %u device %u: connected, ring of %u slots, persistent grants %s",
-		vbd->domid, vbd->device, RING_SIZE(&vbd->queue->ring),
-		front.persistent ? "on" : "off");
+	if (may_log(vbd))
+		log_info("domain %u device %u: connected, ring of %u slots, persistent grants %s",
+			vbd->domid, vbd->device, RING_SIZE(&vbd->queue->ring),
+			front.persistent ? "on" : "off");
 	set_state(vbd, XenbusStateConnected);
 }
 
@@ -178,8 +204,7 @@ static bool disconnect(struct vbd *vbd)
 void vbd_message(struct vbd *vbd, enum vbd_message message)
 {
 	if (message == VBD_QUEUE_BROKE) {
-		vbd->failed = true;
-		set_state(vbd, XenbusStateClosing);
+		fail(vbd, vbd->queue->why_broken ? vbd->queue->why_broken : "out of memory");
 		disconnect(vbd);
 		return;
 	}
@@ -188,7 +213,8 @@ void vbd_message(struct vbd *vbd, enum vbd_message message)
 	vbd->queue = NULL;
 	release_ring(vbd);
 	vbd->state = VBD_DISCONNECTED;
-	log_info("domain %u device %u: disconnected", vbd->domid, vbd->device);
+	if (may_log(vbd))
+		log_info("domain %u device %u: disconnected", vbd->domid, vbd->device);
 	update(vbd);
 }
 
@@ -305,7 +331,9 @@ static void follow_front(struct vbd *vbd, enum xenbus_state own, enum xenbus_sta
 {
 	switch (front) {
 	case XenbusStateInitialising:
-		if (own == XenbusStateInitialising || own == XenbusStateClosed) {
+		if (own == XenbusStateClosing) /* it did not wait for us: first things first */
+			close_down(vbd, own);
+		else if (own == XenbusStateInitialising || own == XenbusStateClosed) {
 			if (disconnect(vbd))
 				offer(vbd);
 		}
@@ -336,8 +364,10 @@ static void update(struct vbd *vbd)
 	if (own == XenbusStateUnknown)
 		vbd->gone = true;
 	if (vbd->gone) {
-		if (disconnect(vbd))
+		if (disconnect(vbd)) {
+			stats_vbd_gone(vbd);
 			vbd_free(vbd);
+		}
 		return;
 	}
 	front = xenbus_read_state(xs, vbd->frontend);
@@ -390,7 +420,6 @@ static struct vbd *discover(struct vbd_context *ctx, unsigned int domid, unsigne
 	free(frontend);
 	vbd->name = xenbus_read(ctx->xs, vbd->path, "domain");
 	list_add_tail(&ctx->vbds, &vbd->link);
-	/* Fires at once, which gets the device its first look. */
 	vbd->watching = xs_watch(ctx->xs, vbd->frontend, vbd->path);
 	if (!vbd->watching)
 		log_error("domain %u device %u: cannot watch %s: %s", domid, device, vbd->frontend,
@@ -398,17 +427,17 @@ static struct vbd *discover(struct vbd_context *ctx, unsigned int domid, unsigne
 	return vbd;
 }
 
-static void look_at(struct vbd_context *ctx, unsigned int domid, unsigned int device)
+static void mark(struct vbd_context *ctx, unsigned int domid, unsigned int device)
 {
 	struct vbd *vbd = find(ctx, domid, device);
 
 	if (!vbd)
 		vbd = discover(ctx, domid, device);
 	if (vbd)
-		update(vbd);
+		vbd->changed = true;
 }
 
-/* Looks at every device below backend/vbd, or of one domain. */
+/* Marks every device below backend/vbd, or of one domain. */
 static void scan(struct vbd_context *ctx, const char *dir)
 {
 	unsigned int domid, device, nr = 0;
@@ -419,7 +448,7 @@ static void scan(struct vbd_context *ctx, const char *dir)
 		if (snprintf(path, sizeof(path), "%s/%s", dir, names[i]) >= (int)sizeof(path))
 			continue;
 		if (sscanf(path, BACKEND_DIR "/%u/%u", &domid, &device) == 2)
-			look_at(ctx, domid, device);
+			mark(ctx, domid, device);
 		else if (sscanf(path, BACKEND_DIR "/%u", &domid) == 1)
 			scan(ctx, path);
 	}
@@ -430,22 +459,32 @@ void vbd_watch_event(struct vbd_context *ctx, const char *path, const char *toke
 {
 	unsigned int domid, device;
 	const char *where = path;
-	struct vbd *vbd, *tmp;
+	struct vbd *vbd;
 
 	/* The front end's directory: the token is the path of our own. */
 	if (strncmp(token, BACKEND_DIR "/", strlen(BACKEND_DIR "/")) == 0)
 		where = token;
 	if (sscanf(where, BACKEND_DIR "/%u/%u", &domid, &device) == 2) {
-		look_at(ctx, domid, device);
+		mark(ctx, domid, device);
 	} else if (sscanf(where, BACKEND_DIR "/%u", &domid) == 1) {
 		/* A whole domain's devices came or went. */
 		scan(ctx, where);
-		list_for_each_safe(vbd, tmp, &ctx->vbds, link) {
-			if (vbd->domid == domid)
-				update(vbd);
-		}
+		list_for_each(vbd, &ctx->vbds, link)
+			vbd->changed |= vbd->domid == domid;
 	} else {
 		scan(ctx, BACKEND_DIR);
+	}
+}
+
+void vbd_look(struct vbd_context *ctx)
+{
+	struct vbd *vbd, *tmp;
+
+	list_for_each_safe(vbd, tmp, &ctx->vbds, link) {
+		if (vbd->changed) {
+			vbd->changed = false;
+			update(vbd);
+		}
 	}
 }
 

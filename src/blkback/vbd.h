@@ -38,6 +38,12 @@ enum vbd_link {
 	VBD_DISCONNECTING /* the worker was asked to let go of it */
 };
 
+struct vbd_counts {
+	unsigned long reads, writes, flushes, discards, errors;
+	unsigned long read_sectors, written_sectors;
+	unsigned long cache_hits, cache_misses;
+};
+
 struct vbd {
 	struct list link;
 	struct vbd_context *ctx;
@@ -46,9 +52,13 @@ struct vbd {
 	char path[XENBUS_PATH_MAX];	 /* ours: backend/vbd/DOMID/DEVICE */
 	char frontend[XENBUS_PATH_MAX];	 /* the front end's, absolute */
 	bool watching;
+	bool changed;			 /* vbd_look shall look at it */
+	struct ratelimit log_limit;	 /* what its front end makes us say */
 	bool refused;			 /* the image cannot be opened: said once */
 	bool gone;			 /* our directory was removed: free when disconnected */
 	bool failed;			 /* broke the protocol: closed until the front end starts over */
+	struct vbd_counts past;		 /* of its queues that are gone */
+	unsigned long nr_published;	 /* what was counted at its last publication */
 	struct image *image;
 	enum vbd_link state;
 	struct worker *worker;
@@ -58,8 +68,11 @@ struct vbd {
 	evtchn_port_t port;
 };
 
-/* A watch fired on this path, ours or the front end's; looks at the devices that it concerns. */
+/* A watch fired on this path, ours or the front end's; marks the devices that it concerns. */
 void vbd_watch_event(struct vbd_context *ctx, const char *path, const char *token);
+
+/* Looks at the devices that were marked, and does what is next for them. */
+void vbd_look(struct vbd_context *ctx);
 
 /* A worker's message arrived. */
 void vbd_message(struct vbd *vbd, enum vbd_message message);

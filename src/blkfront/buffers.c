@@ -18,24 +18,47 @@ static int share_error(void)
 
 /* ---- the bounce pool ---- */
 
+static uint32_t chunk_pages(const struct rf_blk *blk, unsigned int chunk)
+{
+	uint32_t nr_slots = blk->nr_slots - chunk * BLK_CHUNK_SLOTS;
+
+	if (nr_slots > BLK_CHUNK_SLOTS)
+		nr_slots = BLK_CHUNK_SLOTS;
+	return nr_slots * blk->pages_per_slot;
+}
+
+static void unshare_pool(struct rf_blk *blk)
+{
+	for (unsigned int i = 0; i < BLK_MAX_CHUNKS && blk->bounce[i]; i++) {
+		xengntshr_unshare(blk->gntshr, blk->bounce[i], chunk_pages(blk, i));
+		blk->bounce[i] = NULL;
+	}
+	free(blk->bounce_refs);
+	blk->bounce_refs = NULL;
+}
+
+/* In calls of a bounded size: the platform may have a limit on one. */
 static int share_pool(struct rf_blk *blk, unsigned int pages_per_slot)
 {
-	size_t nr_pages = (size_t)blk->nr_slots * pages_per_slot;
-	uint32_t *refs = calloc(nr_pages, sizeof(*refs));
-	void *pool;
+	uint32_t first = 0;
 
-	if (!refs)
-		return -ENOMEM;
-	pool = xengntshr_share_pages(blk->gntshr, blk->dev.back_domid, (int)nr_pages, refs, 1);
-	if (!pool) {
-		int err = share_error();
-
-		free(refs);
-		return err;
-	}
-	blk->bounce = pool;
-	blk->bounce_refs = refs;
 	blk->pages_per_slot = pages_per_slot;
+	blk->bounce_refs = calloc((size_t)blk->nr_slots * pages_per_slot, sizeof(uint32_t));
+	if (!blk->bounce_refs)
+		return -ENOMEM;
+	for (unsigned int i = 0; i * BLK_CHUNK_SLOTS < blk->nr_slots; i++) {
+		uint32_t nr_pages = chunk_pages(blk, i);
+
+		blk->bounce[i] = xengntshr_share_pages(blk->gntshr, blk->dev.back_domid,
+			(int)nr_pages, blk->bounce_refs + first, 1);
+		if (!blk->bounce[i]) {
+			int err = share_error();
+
+			unshare_pool(blk);
+			return err;
+		}
+		first += nr_pages;
+	}
 	return 0;
 }
 
@@ -52,7 +75,7 @@ int blk_bounce_init(struct rf_blk *blk)
 
 /* ---- regions ---- */
 
-/* Both under region_lock. A reader that looked meanwhile sees another region_seq and looks again. */
+/* Under region_lock. A reader that looked meanwhile sees another region_seq and looks again. */
 static void region_set(struct rf_blk *blk, struct blk_region *region, void *base,
 	size_t len_bytes, uint32_t *refs)
 {
@@ -67,7 +90,11 @@ static void region_set(struct rf_blk *blk, struct blk_region *region, void *base
 	atomic_store_explicit(&region->base, (uintptr_t)base, memory_order_release);
 	atomic_store_explicit(&region->len_bytes, len_bytes, memory_order_release);
 	atomic_store_explicit(&region->refs, refs, memory_order_release);
-	/* Orders, pairs: as above, the stores before the even region_seq. */
+	/*
+	 * Orders: the stores before the even region_seq.
+	 * Pairs with: the acquire load of region_seq in region_find.
+	 * Without it: a reader could trust an entry that is only half written.
+	 */
 	atomic_store_explicit(&blk->region_seq, seq + 2, memory_order_release);
 }
 
@@ -87,7 +114,11 @@ static void region_unshare(struct rf_blk *blk, struct blk_region *region)
 static const uint32_t *region_find(struct rf_blk *blk, uintptr_t at, size_t len_bytes,
 	uint32_t *seq)
 {
-	/* Orders, pairs: see region_set; here the loads after region_seq's. */
+	/*
+	 * Orders: region_seq before the entries; their loads, before the second one of region_seq.
+	 * Pairs with: region_set.
+	 * Without it: a torn entry could look settled.
+	 */
 	*seq = atomic_load_explicit(&blk->region_seq, memory_order_acquire);
 	uint32_t nr = atomic_load_explicit(&blk->nr_regions, memory_order_relaxed);
 
@@ -226,9 +257,5 @@ void blk_buffers_fini(struct rf_blk *blk)
 		if (atomic_load_explicit(&blk->regions[i].base, memory_order_relaxed))
 			region_unshare(blk, &blk->regions[i]);
 	}
-	if (blk->bounce)
-		xengntshr_unshare(blk->gntshr, blk->bounce, blk->nr_slots * blk->pages_per_slot);
-	free(blk->bounce_refs);
-	blk->bounce = NULL;
-	blk->bounce_refs = NULL;
+	unshare_pool(blk);
 }

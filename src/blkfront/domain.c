@@ -94,7 +94,7 @@ static int connect_control(char *error, size_t error_size)
 	fd = control_connect(run_dir);
 	if (fd == -ENOENT || fd == -ECONNREFUSED)
 		set_error(error, error_size,
-			"no hypervisor runs in %s: start ringfenced, or set RINGFENCE_RUN", run_dir);
+			"no hypervisor runs in %s: start ringfenced or set RINGFENCE_RUN", run_dir);
 	else if (fd < 0)
 		set_error(error, error_size, "cannot connect to the hypervisor in %s: %s", run_dir,
 			strerror(-fd));

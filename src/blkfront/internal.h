@@ -3,9 +3,9 @@
  * What the files of the front end share: a disk, its slots and its waiters. docs/design/blkfront.md
  * explains how they play together.
  *
- * Locks: the reaper role may be held while one of ring_lock, done_lock and sleep_lock is taken; those
- * three are never held together, nor any of the four across a wait or a store call. store_lock
- * (around store calls) comes before all of them, region_lock stands alone.
+ * Locks: the reaper role may be held while one of ring_lock, done_lock and sleep_lock is taken;
+ * those three are never held together, nor any of the four across a wait or a store call.
+ * store_lock and region_lock, around calls of Xen's libraries, stand alone.
  */
 #ifndef RF_BLKFRONT_INTERNAL_H
 #define RF_BLKFRONT_INTERNAL_H
@@ -33,6 +33,8 @@
 #define BLK_MAX_SLOTS 512
 #define BLK_SLOT_WORDS (BLK_MAX_SLOTS / 64)
 #define BLK_MAX_REGIONS 64
+#define BLK_CHUNK_SLOTS 64 /* whose bounce pages are shared by one call */
+#define BLK_MAX_CHUNKS (BLK_MAX_SLOTS / BLK_CHUNK_SLOTS)
 #define BLK_NO_SLOT UINT32_MAX
 #define BLK_CACHE_LINE 64
 
@@ -94,7 +96,7 @@ struct rf_blk {
 	unsigned int pages_per_slot;
 	struct xenbus_details details;
 	void *ring_pages;
-	uint8_t *bounce;
+	uint8_t *bounce[BLK_MAX_CHUNKS];
 	uint32_t *bounce_refs;
 	struct blk_slot *slots;
 
@@ -109,7 +111,7 @@ struct rf_blk {
 	pthread_mutex_t store_lock; /* dev, after open */
 
 	/* Producers. */
-	alignas(BLK_CACHE_LINE) pthread_mutex_t ring_lock; /* req_prod_pvt and the ring's requests */
+	alignas(BLK_CACHE_LINE) pthread_mutex_t ring_lock; /* req_prod_pvt, the ring's requests */
 	blkif_front_ring_t ring; /* rsp_cons belongs to the reaper */
 
 	/* The reaper: who holds the role consumes responses. */
@@ -225,6 +227,14 @@ void blk_buffers_fini(struct rf_blk *blk);
  * Lock-free, any thread.
  */
 const uint32_t *blk_region_lookup(struct rf_blk *blk, const void *buf, size_t len_bytes);
+
+/* A slot's part of the bounce pool. */
+static inline uint8_t *blk_bounce(const struct rf_blk *blk, uint32_t slot)
+{
+	size_t page = (size_t)(slot % BLK_CHUNK_SLOTS) * blk->pages_per_slot;
+
+	return blk->bounce[slot / BLK_CHUNK_SLOTS] + page * BLK_PAGE_SIZE;
+}
 
 static inline void cpu_relax(void)
 {

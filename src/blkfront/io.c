@@ -105,7 +105,6 @@ void blk_fill(struct rf_blk *blk, uint32_t nr, enum rf_blk_op op, uint64_t secto
 	uint64_t nr_sectors, void *buf, const uint32_t *refs)
 {
 	struct blk_slot *slot = &blk->slots[nr];
-	size_t page = (size_t)nr * blk->pages_per_slot;
 
 	slot->bounced = false;
 	slot->buf = buf;
@@ -124,9 +123,10 @@ void blk_fill(struct rf_blk *blk, uint32_t nr, enum rf_blk_op op, uint64_t secto
 	} else {
 		slot->bounced = true;
 		slot->len_bytes = (uint32_t)nr_sectors * RF_BLK_SECTOR_SIZE;
-		fill_segments(&slot->req, blk->bounce_refs + page, 0, (uint32_t)nr_sectors);
+		fill_segments(&slot->req, blk->bounce_refs + (size_t)nr * blk->pages_per_slot, 0,
+			(uint32_t)nr_sectors);
 		if (op == RF_BLK_WRITE)
-			memcpy(blk->bounce + page * BLK_PAGE_SIZE, buf, slot->len_bytes);
+			memcpy(blk_bounce(blk, nr), buf, slot->len_bytes);
 	}
 }
 
@@ -158,8 +158,7 @@ static void transfer_finish_one(struct transfer *t)
 	if (!err)
 		err = slot->result;
 	if (!err && slot->bounced && t->op == RF_BLK_READ)
-		memcpy(slot->buf, blk->bounce + (size_t)nr * blk->pages_per_slot * BLK_PAGE_SIZE,
-			slot->len_bytes);
+		memcpy(slot->buf, blk_bounce(blk, nr), slot->len_bytes);
 	if (err && !t->err)
 		t->err = err;
 	blk_slot_free(blk, nr);

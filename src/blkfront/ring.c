@@ -140,13 +140,11 @@ static int status_error(int16_t status)
 static void finish_io(struct rf_blk *blk, struct blk_slot *slot, int result,
 	struct reap_batch *batch)
 {
+	uint32_t nr = (uint32_t)(slot - blk->slots);
 	struct rf_blk_io *io = slot->io;
 
-	if (result == 0 && slot->bounced && slot->req.operation == BLKIF_OP_READ) {
-		size_t first = (size_t)(slot - blk->slots) * blk->pages_per_slot;
-
-		memcpy(slot->buf, blk->bounce + first * BLK_PAGE_SIZE, slot->len_bytes);
-	}
+	if (result == 0 && slot->bounced && slot->req.operation == BLKIF_OP_READ)
+		memcpy(slot->buf, blk_bounce(blk, nr), slot->len_bytes);
 	io->result = result;
 	io->priv.next = NULL;
 	*batch->tail = io;
@@ -154,7 +152,7 @@ static void finish_io(struct rf_blk *blk, struct blk_slot *slot, int result,
 	batch->nr_done++;
 	/* Relaxed: freeing the slot below publishes it. */
 	atomic_store_explicit(&slot->word, 0, memory_order_relaxed);
-	blk_slot_free(blk, (uint32_t)(slot - blk->slots));
+	blk_slot_free(blk, nr);
 }
 
 /* The reaper. After it, a blocking call's slot is its owner's again. */
@@ -286,7 +284,11 @@ static bool role_take(struct rf_blk *blk)
 
 static void role_release(struct rf_blk *blk)
 {
-	/* Orders, pairs: see role_take. */
+	/*
+	 * Orders: our doings, rsp_cons among them, before the next reaper's.
+	 * Pairs with: role_take.
+	 * Without it: a response could be taken twice.
+	 */
 	atomic_store_explicit(&blk->reaping, false, memory_order_release);
 }
 
@@ -295,7 +297,7 @@ static void fail_outstanding(struct rf_blk *blk, struct reap_batch *batch)
 {
 	int err = blk_broken(blk);
 
-	/* Lets a push that came before the mark end. */
+	/* Lets a push that did not see the mark end; its slots are marked then, and swept. */
 	pthread_mutex_lock(&blk->ring_lock);
 	pthread_mutex_unlock(&blk->ring_lock);
 	for (uint32_t i = 0; i < blk->nr_slots; i++) {

@@ -17,6 +17,7 @@
 
 #define QUICK_POLLS 24		   /* polls before anybody looks at a clock: about 1 us */
 #define POLLS_PER_YIELD 32	   /* of a lone poller: the back end may need this very core */
+#define POLLS_PER_CLOCK 8
 #define SPIN_CAP_NS (100 * NSEC_PER_USEC) /* adaptive polling is never worth more */
 #define SPIN_MIN_NS (10 * NSEC_PER_USEC)
 #define TURN_NS (2 * NSEC_PER_USEC)	  /* a thread's poll and a switch to the next */
@@ -335,13 +336,16 @@ static bool polled_in_vain(struct rf_blk *blk, uint64_t start_ns, uint64_t now, 
 	return now > since && now - since > limit_ns;
 }
 
-static void relax(struct rf_blk *blk, unsigned int turn)
+/* Lets others have the core, or only the pipeline. True if it is time to look at the clock. */
+static bool relax(struct rf_blk *blk, unsigned int turn)
 {
 	if (atomic_load_explicit(&blk->nr_waiting, memory_order_relaxed) > 1 ||
-		turn % POLLS_PER_YIELD == POLLS_PER_YIELD - 1)
+		turn % POLLS_PER_YIELD == POLLS_PER_YIELD - 1) {
 		sched_yield();
-	else
-		cpu_relax();
+		return true;
+	}
+	cpu_relax();
+	return turn % POLLS_PER_CLOCK == POLLS_PER_CLOCK - 1;
 }
 
 /* 0, -ETIMEDOUT, or -EAGAIN when it is time to sleep. */
@@ -358,7 +362,8 @@ static int wait_polling(struct rf_blk *blk, struct blk_waiter *w, uint64_t start
 			note_gap(blk, start_ns, (unsigned int)nr);
 		if (ready(blk, w))
 			return 0;
-		relax(blk, turn);
+		if (!relax(blk, turn))
+			continue;
 		now = clock_ns();
 		if (w->deadline_ns && now >= w->deadline_ns)
 			return -ETIMEDOUT;

@@ -43,8 +43,9 @@ static int read_state(struct xenbus_device *dev, const char *directory)
 	if (node_path(path, directory, "state") < 0)
 		return -EIO;
 	value = xs_read(dev->xs, XBT_NULL, path, NULL);
+	/* A node that went with its parents: what is left above may not be ours to read. */
 	if (!value)
-		return errno == ENOENT ? -ENOENT : store_error();
+		return errno == ENOENT || errno == EACCES ? -ENOENT : store_error();
 	if (parse_u64(value, 0, XenbusStateReconfigured, &state) < 0)
 		state = XenbusStateUnknown;
 	free(value);
@@ -287,17 +288,18 @@ static int claim(struct xenbus_device *dev, xs_transaction_t t)
 static int publish_body(struct xenbus_device *dev, xs_transaction_t t, const void *arg)
 {
 	const struct xenbus_details *details = arg;
+	unsigned int nr_pages = 1u << details->ring_order;
 	int err = claim(dev, t);
 
-	if (!err && details->ring_order == 0)
+	if (!err && nr_pages == 1)
 		err = write_number(dev, t, "ring-ref", details->ring_refs[0]);
-	for (unsigned int i = 0; !err && details->ring_order && i < 1u << details->ring_order; i++) {
+	for (unsigned int i = 0; !err && nr_pages > 1 && i < nr_pages; i++) {
 		char node[24];
 
 		snprintf(node, sizeof(node), "ring-ref%u", i);
 		err = write_number(dev, t, node, details->ring_refs[i]);
 	}
-	if (!err && details->ring_order)
+	if (!err && nr_pages > 1)
 		err = write_number(dev, t, "ring-page-order", details->ring_order);
 	if (!err)
 		err = write_number(dev, t, "event-channel", details->port);
@@ -349,8 +351,8 @@ void xenbus_disconnect(struct xenbus_device *dev, unsigned int timeout_ms)
 	if (!err)
 		err = xenbus_wait_back(dev, closed | STATE_BIT(XenbusStateClosing), 0, deadline_ns);
 	/*
-	 * A back end goes from Closed to InitWait when it sees us Initialising, so it must have seen
-	 * our Closed before: hence the second wait. It may be ahead of us, too.
+	 * A back end goes from Closed to InitWait when it sees us Initialising, so it must have
+	 * seen our Closed before: hence the second wait. It may be ahead of us, too.
 	 */
 	if (!err || err == -ETIMEDOUT)
 		err = xenbus_set_state(dev, XenbusStateClosed);

@@ -50,15 +50,17 @@ static int complain_already_runs(const char *run_dir)
 /* The driver domain and its disk. */
 static int set_up(const struct startup *s, int control_fd)
 {
-	char program[PATH_MAX + 16], cache[64], target[PATH_MAX + 16];
+	char program[PATH_MAX + 16], cache[64], image[PATH_MAX + 16], target[PATH_MAX + 16];
+	/* It keeps the image open, so that the cache outlives the clients. */
 	const char *const driver[] = {"name=" SERVICE_DRIVER, program, cache,
-		"arg=--cache-block=512", NULL};
+		"arg=--cache-block=512", image, NULL};
 	const char *const disk[] = {"name=" SERVICE_DISK, target, "mode=r",
 		"backend=" SERVICE_DRIVER, NULL};
 	int rc;
 
 	snprintf(program, sizeof(program), "program=%s", s->programs.driver);
 	snprintf(cache, sizeof(cache), "arg=--cache=%" PRIu64, s->cache_bytes);
+	snprintf(image, sizeof(image), "arg=--image=%s", s->image.path);
 	snprintf(target, sizeof(target), "target=%s", s->image.path);
 	rc = session_call(control_fd, NULL, "driver-start", driver);
 	return rc ? rc : session_call(control_fd, NULL, "disk-define", disk);

@@ -11,8 +11,8 @@
 
 #define HDR_BYTES sizeof(struct xsd_sockmsg)
 
-int store_conn_open(struct store *store, unsigned int domid, void *conn_data,
-	struct store_conn **out)
+int store_conn_open(
+	struct store *store, unsigned int domid, void *conn_data, struct store_conn **out)
 {
 	struct store_conn *conn = store_alloc(sizeof(*conn));
 

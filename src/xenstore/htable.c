@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Chained buckets, doubled at a load of two and halved at a load of an eighth. */
+/* Chained buckets, doubled at a load of one and halved at a load of an eighth. */
 #include "xenstore/htable.h"
 
 #include <string.h>
@@ -51,7 +51,7 @@ void htable_insert(struct htable *table, struct hlink *link, uint64_t hash)
 {
 	struct hlink **bucket;
 
-	if (table->count >= 2 * table->nr_buckets)
+	if (table->count >= table->nr_buckets)
 		htable_resize(table, 2 * table->nr_buckets);
 	bucket = bucket_of(table, hash);
 	link->hash = hash;

@@ -29,9 +29,9 @@ struct domain {
 	unsigned int nr_nodes; /* live nodes it owns */
 	unsigned int nr_watches;
 	unsigned int nr_txns;
-	struct list mentions;	   /* perm_entry.mention: everything that a release must rewrite */
-	struct domain *target;	   /* SET_TARGET, or NULL */
-	struct list target_link;   /* target->targeters */
+	struct list mentions;	 /* perm_entry.mention: everything that a release must rewrite */
+	struct domain *target;	 /* SET_TARGET, or NULL */
+	struct list target_link; /* target->targeters */
 	struct list targeters;
 	struct list fair_link;	      /* store.losers, oldest first */
 	struct store_conn *fair_conn; /* its connection that keeps losing conflicts, or NULL */
@@ -98,7 +98,7 @@ struct watch {
 	struct list in_conn, in_group;
 	struct watch_group *group;
 	struct store_conn *conn;
-	size_t prefix_len; /* what events leave off: the home path, when set as relative */
+	size_t prefix_len;  /* what events leave off: the home path, when set as relative */
 	struct list events; /* msg.in_watch, other than `self` */
 	struct msg *self;
 	size_t token_len;
@@ -112,11 +112,11 @@ struct msg {
 	struct hlink pending; /* store.pending, while it can absorb an equal event */
 	struct watch *watch;  /* NULL: a reply, or the watch is gone */
 	bool is_event;
-	bool is_self;	/* the event that names the watch's own path; made with the watch */
+	bool is_self; /* the event that names the watch's own path; made with the watch */
 	bool queued;
-	bool exposed;	/* the client may have seen a part of it */
-	bool again;	/* self: fire once more when this one is out */
-	uint32_t len;	/* of header and payload */
+	bool exposed; /* the client may have seen a part of it */
+	bool again;   /* self: fire once more when this one is out */
+	uint32_t len; /* of header and payload */
 	unsigned char bytes[];
 };
 

@@ -103,10 +103,11 @@ static int live_create(struct store *store, struct domain *creator, const char *
 		parent = node;
 	}
 	perms_put(store, inherited);
-	watch_fire(store, path, &(struct watch_audience){
-		.after = parent->perms,
-		.parent = parent->parent->perms,
-	});
+	watch_fire(store, path,
+		&(struct watch_audience){
+			.after = parent->perms,
+			.parent = parent->parent->perms,
+		});
 	changed_from(store, path, nearest_len);
 	return 0;
 }
@@ -126,11 +127,12 @@ int live_write(struct store *store, struct domain *creator, const char *path, st
 		node_set_value(store, node, blob_get(value));
 	if (perms)
 		node_set_perms(store, node, perms_get(perms));
-	watch_fire(store, path, &(struct watch_audience){
-		.before = before,
-		.after = node->perms,
-		.parent = node->parent ? node->parent->perms : NULL,
-	});
+	watch_fire(store, path,
+		&(struct watch_audience){
+			.before = before,
+			.after = node->perms,
+			.parent = node->parent ? node->parent->perms : NULL,
+		});
 	perms_put(store, before);
 	live_changed(store, path);
 	return 0;
@@ -147,10 +149,11 @@ void live_set_perms(struct store *store, struct node *node, const char *path, st
 	struct perms *before = perms_get(node->perms);
 
 	node_set_perms(store, node, perms_get(perms));
-	watch_fire(store, path, &(struct watch_audience){
-		.before = before,
-		.after = node->perms,
-		.parent = node->parent ? node->parent->perms : NULL,
-	});
+	watch_fire(store, path,
+		&(struct watch_audience){
+			.before = before,
+			.after = node->perms,
+			.parent = node->parent ? node->parent->perms : NULL,
+		});
 	perms_put(store, before);
 }

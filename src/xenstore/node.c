@@ -90,16 +90,17 @@ void node_remove(struct store *store, struct node *top, const char *path)
 		node = parent;
 	}
 	if (path)
-		watch_fire(store, path, &(struct watch_audience){
-			.before = top->perms,
-			.parent = top->parent ? top->parent->perms : NULL,
-		});
+		watch_fire(store, path,
+			&(struct watch_audience){
+				.before = top->perms,
+				.parent = top->parent ? top->parent->perms : NULL,
+			});
 	node_detach(store, top);
 	node_free(store, top);
 }
 
-struct node *node_child(const struct store *store, const struct node *parent,
-	const struct path_iter *it)
+struct node *node_child(
+	const struct store *store, const struct node *parent, const struct path_iter *it)
 {
 	struct hlink *link = htable_first(&store->nodes, it->hash);
 
@@ -113,8 +114,8 @@ struct node *node_child(const struct store *store, const struct node *parent,
 	return NULL;
 }
 
-struct node *node_find(const struct store *store, const char *path, struct node **nearest,
-	size_t *len)
+struct node *node_find(
+	const struct store *store, const char *path, struct node **nearest, size_t *len)
 {
 	struct node *at = store->root, *child = at;
 	struct path_iter it;

@@ -16,11 +16,12 @@ void node_attach(struct store *store, struct node *parent, struct node *node);
 /* Removes a node and all below it, and fires for each. `path` is the node's. */
 void node_remove(struct store *store, struct node *node, const char *path);
 
-struct node *node_child(const struct store *store, const struct node *parent,
-	const struct path_iter *it);
-/* The node, or NULL; then *nearest (may be NULL) is the last that exists, *len its path's length. */
-struct node *node_find(const struct store *store, const char *path, struct node **nearest,
-	size_t *len);
+struct node *node_child(
+	const struct store *store, const struct node *parent, const struct path_iter *it);
+/* The node, or NULL; then *nearest (may be NULL) is the last that exists, *len its path's length.
+ */
+struct node *node_find(
+	const struct store *store, const char *path, struct node **nearest, size_t *len);
 /* True if `path` is this node's. */
 bool node_is_at(const struct node *node, const char *path, size_t len);
 /* The next node in pre-order below `top`, or NULL; with `skip` the node's children are left out. */
@@ -29,7 +30,7 @@ struct node *node_next(const struct node *top, struct node *node, bool skip);
 /* The children's names, each with its NUL; borrowed until they change. NULL without memory. */
 struct blob *node_listing(struct node *node);
 
-void node_set_value(struct store *store, struct node *node, struct blob *value); /* takes it */
+void node_set_value(struct store *store, struct node *node, struct blob *value);  /* takes it */
 void node_set_perms(struct store *store, struct node *node, struct perms *perms); /* takes it */
 
 /* ---- whole changes (live.c) ---- */

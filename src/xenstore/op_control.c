@@ -11,8 +11,7 @@
 static size_t say_help(const struct store *store, char *text)
 {
 	(void)store;
-	return (size_t)snprintf(text, TEXT_BYTES,
-		"help\t\nmemreport\t\nquota\t\n");
+	return (size_t)snprintf(text, TEXT_BYTES, "help\t\nmemreport\t\nquota\t\n");
 }
 
 static size_t say_quota(const struct store *store, char *text)

@@ -16,8 +16,7 @@ int op_transaction_start(struct request *req)
 
 	if (req->txn)
 		return -EBUSY;
-	if (!domain_privileged(req->dom) &&
-		req->dom->nr_txns >= req->store->limits.nr_transactions)
+	if (!domain_privileged(req->dom) && req->dom->nr_txns >= req->store->limits.nr_transactions)
 		return -ENOSPC;
 	rc = txn_start(req->conn, &txn);
 	if (rc)

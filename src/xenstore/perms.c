@@ -146,8 +146,9 @@ size_t perms_format(const struct perms *perms, char *text)
 
 		if (!entry->dom)
 			continue;
-		len += (size_t)snprintf(text + len, PERM_TEXT_BYTES, "%c%u",
-			       letters[entry->access], entry->dom->domid) + 1;
+		len += (size_t)snprintf(text + len, PERM_TEXT_BYTES, "%c%u", letters[entry->access],
+			       entry->dom->domid) +
+		       1;
 	}
 	return len;
 }

@@ -219,8 +219,8 @@ int store_rm(struct store *store, const char *text)
 	return 0;
 }
 
-int store_children(struct store *store, const char *text,
-	int (*each)(void *data, const char *name), void *data)
+int store_children(struct store *store, const char *text, int (*each)(void *data, const char *name),
+	void *data)
 {
 	char path[PATH_BYTES];
 	const struct node *node = find(store, text, path), *child;

@@ -24,9 +24,14 @@ struct store_limits {
 	unsigned int nr_transactions;	 /* open at once, per domain; default 10 */
 	unsigned int nr_txn_nodes;	 /* nodes accessed in one transaction; default 1024 */
 	unsigned int nr_perms;		 /* permission entries of a node; default 5 */
-	unsigned int node_size;		 /* bytes of a node's value and name; default 2048 */
+	unsigned int node_size;		 /* bytes of a node's value and last name; default 2048 */
+	/* Flow control, no error; it holds for every connection, also domain 0's. */
 	unsigned int nr_requests;	 /* replies not yet taken by the client; default 20 */
-	unsigned int nr_events;		 /* watch events not yet taken; then they coalesce; default 1024 */
+	/*
+	 * Events not yet taken by the client; beyond, each watch has one that names its own path.
+	 * Domain 0's connections have 64 times as many.
+	 */
+	unsigned int nr_events;		 /* default 1024 */
 };
 
 void store_limits_default(struct store_limits *limits);
@@ -39,15 +44,17 @@ struct store_ops {
 	void (*want_write)(void *conn_data);
 	/*
 	 * A node was created, written or removed (with its children: one call for the top), outside
-	 * a transaction or by a commit. Called after the change is complete, before the function
-	 * that made it returns. It may read the store but must not change it. May be NULL.
+	 * a transaction or by a commit. Missing parents that a write made have a call each, before
+	 * that of the node. Changed permissions alone are no call. Called after the change is
+	 * complete, before the function that made it returns. It may read the store but must not
+	 * change it. May be NULL.
 	 */
 	void (*changed)(void *store_data, const char *path);
 };
 
 /*
  * Creates an empty store: "/" owned by domain 0, readable by dom0 only (perms n0), plus "/tool",
- * "/local" and "/local/domain" as Xen's xenstored makes them.
+ * "/tool/xenstored", "/local" and "/local/domain" as Xen's xenstored makes them.
  * `ops` must outlive the store. Returns 0 or -ENOMEM.
  */
 int store_create(const struct store_limits *limits, const struct store_ops *ops, void *store_data,
@@ -58,7 +65,10 @@ void store_destroy(struct store *store);
 
 /* ---- domains ---- */
 
-/* Tells the store that a domain exists (fires @introduceDomain). 0, -EEXIST or -ENOMEM. */
+/*
+ * Tells the store that a domain exists (fires @introduceDomain). 0, -EEXIST or -ENOMEM. Domain 0
+ * always exists (-EEXIST).
+ */
 int store_introduce(struct store *store, unsigned int domid) __attribute__((warn_unused_result));
 
 /*
@@ -90,7 +100,10 @@ void store_conn_close(struct store_conn *conn);
 long store_conn_input(struct store_conn *conn, const void *bytes, size_t len)
 	__attribute__((warn_unused_result));
 
-/* The bytes to send next. Returns their number (0: none); *bytes stays valid until the next store call. */
+/*
+ * The bytes to send next. Returns their number (0: none); *bytes stays valid until the next store
+ * call.
+ */
 size_t store_conn_output(struct store_conn *conn, const void **bytes);
 
 /* `len` bytes of the output were sent. */
@@ -119,12 +132,12 @@ int store_printf(struct store *store, const char *path, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4), warn_unused_result));
 
 /*
- * Returns the value (NUL-terminated; *len without the NUL, may be NULL) or NULL if there is no such node. Valid until the
- * node changes.
+ * Returns the value (NUL-terminated; *len without the NUL, may be NULL) or NULL if there is no such
+ * node. Valid until the node changes.
  */
 const char *store_read(struct store *store, const char *path, size_t *len);
 
-/* Removes a node and its children. 0 or -ENOENT. */
+/* Removes a node and its children. 0, -ENOENT, or -EINVAL for "/". */
 int store_rm(struct store *store, const char *path);
 
 /*

@@ -23,8 +23,8 @@ static int find_in_txn(struct request *req, unsigned int acc, struct tree_node *
 	return 0;
 }
 
-static void find_live(struct request *req, struct tree_node *node, bool *exists,
-	struct perms **nearest)
+static void find_live(
+	struct request *req, struct tree_node *node, bool *exists, struct perms **nearest)
 {
 	struct node *parent;
 
@@ -64,8 +64,7 @@ int tree_write(struct request *req, struct tree_node *node, struct blob *value)
 	return live_write(req->store, req->dom, req->path, value, NULL);
 }
 
-int tree_listing(struct request *req, struct tree_node *node, struct blob **list,
-	uint64_t *version)
+int tree_listing(struct request *req, struct tree_node *node, struct blob **list, uint64_t *version)
 {
 	if (req->txn)
 		return txn_listing(req->txn, &node->txn, list, version);

@@ -26,7 +26,7 @@ int tree_find(struct request *req, unsigned int want, unsigned int acc, struct t
 int tree_write(struct request *req, struct tree_node *node, struct blob *value);
 
 /* Borrowed until the next change. */
-int tree_listing(struct request *req, struct tree_node *node, struct blob **list,
-	uint64_t *version);
+int tree_listing(
+	struct request *req, struct tree_node *node, struct blob **list, uint64_t *version);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A transaction's view: lookups that record what they depend on, and changes that stay private. */
+/* A transaction's view: lookups that record what they depend on. */
 #include "xenstore/txn.h"
 
 #include <errno.h>
@@ -9,8 +9,8 @@
 #include "xenstore/node.h"
 #include "xenstore/perms.h"
 
-static struct tnode *tnode_create(struct txn *txn, struct tnode *parent, const char *name,
-	size_t len, uint64_t hash)
+struct tnode *tnode_create(
+	struct txn *txn, struct tnode *parent, const char *name, size_t len, uint64_t hash)
 {
 	struct tnode *tnode = store_alloc(sizeof(*tnode) + len + 1);
 
@@ -154,8 +154,7 @@ void tnode_path(const struct tnode *tnode, char *path)
 	}
 }
 
-/* One more node that this transaction accesses. */
-static int count_access(struct txn *txn)
+int txn_count_access(struct txn *txn)
 {
 	struct store_conn *conn = txn->conn;
 
@@ -165,8 +164,7 @@ static int count_access(struct txn *txn)
 	return 0;
 }
 
-/* Empties the view of a node and of all below it. */
-static void hide(struct txn *txn, struct tnode *top)
+void txn_hide(struct txn *txn, struct tnode *top)
 {
 	struct tnode *tnode;
 
@@ -179,16 +177,16 @@ static void hide(struct txn *txn, struct tnode *top)
 }
 
 /* Records that the live tree has no such node. */
-static int note_absent(struct txn *txn, struct tnode *parent, struct tnode *tnode,
-	const struct path_iter *it)
+static int note_absent(
+	struct txn *txn, struct tnode *parent, struct tnode *tnode, const struct path_iter *it)
 {
-	int rc = count_access(txn);
+	int rc = txn_count_access(txn);
 
 	if (rc)
 		return rc;
 	/* It was there on the way to a descendant, and somebody removed it since: a conflict. */
 	if (tnode)
-		hide(txn, tnode);
+		txn_hide(txn, tnode);
 	else
 		tnode = tnode_create(txn, parent, it->name, it->len, it->hash);
 	if (!tnode)
@@ -204,7 +202,7 @@ static int touch(struct txn *txn, struct tnode *tnode, struct node *live, unsign
 	int rc;
 
 	if (!tnode->own) {
-		rc = count_access(txn);
+		rc = txn_count_access(txn);
 		if (rc)
 			return rc;
 		tnode->own = tnode->exists = true;
@@ -275,7 +273,8 @@ static int take_base_list(struct txn *txn, struct tnode *tnode, struct node *liv
 }
 
 /* A child of the live node that the view does not take from there. */
-static bool overlaid(const struct txn *txn, const struct tnode *parent, const char *name, size_t len)
+static bool overlaid(
+	const struct txn *txn, const struct tnode *parent, const char *name, size_t len)
 {
 	uint64_t key = txn->conn->store->key, hash = parent->link.hash;
 	const struct tnode *tnode;
@@ -316,8 +315,8 @@ static struct blob *make_view_list(const struct txn *txn, const struct tnode *tn
 	return list;
 }
 
-int txn_listing(struct txn *txn, const struct txn_found *found, struct blob **list,
-	uint64_t *version)
+int txn_listing(
+	struct txn *txn, const struct txn_found *found, struct blob **list, uint64_t *version)
 {
 	struct tnode *tnode = found->tnode;
 	int rc = take_base_list(txn, tnode, found->live);
@@ -333,135 +332,4 @@ int txn_listing(struct txn *txn, const struct txn_found *found, struct blob **li
 	*list = tnode->view_list;
 	*version = tnode->list_version ? tnode->list_version : tnode->seen_list;
 	return 0;
-}
-
-/* ---- changes ---- */
-
-static void children_changed(struct txn *txn, struct tnode *parent)
-{
-	blob_put(parent->view_list);
-	parent->view_list = NULL;
-	parent->list_version = ++txn->conn->store->generation;
-}
-
-/*
- * The order of `dirty` is that in which the commit can apply it. A created or removed node goes to
- * the end, so it comes behind its parent's creation; a removal takes what is below it off the list.
- */
-static void mark_dirty(struct txn *txn, struct tnode *tnode, bool shape)
-{
-	if (shape)
-		list_del(&tnode->in_dirty);
-	if (list_empty(&tnode->in_dirty))
-		list_add_tail(&txn->dirty, &tnode->in_dirty);
-}
-
-static void appear(struct txn *txn, struct tnode *tnode, struct blob *value, struct perms *perms,
-	bool implied)
-{
-	tnode->own = tnode->exists = tnode->cut = true;
-	tnode->implied = implied;
-	tnode->value = blob_get(value);
-	tnode->perms = perms_get(perms);
-	/* Of an earlier node of this name no child is left. */
-	blob_put(tnode->base_list);
-	tnode->base_list = NULL;
-	tnode->list_version = ++txn->conn->store->generation;
-	txn->nr_created++;
-	mark_dirty(txn, tnode, true);
-	list_del(&tnode->in_parent);
-	list_add_tail(&tnode->parent->children, &tnode->in_parent);
-	children_changed(txn, tnode->parent);
-}
-
-/* Tnodes for all missing components. They stay when this fails: harmless, they show nothing. */
-static int reserve_chain(struct txn *txn, const char *path, const struct txn_found *found,
-	unsigned int *nr)
-{
-	struct tnode *at = found->tnode, *child;
-	struct path_iter it;
-	int rc;
-
-	path_begin(&it, path, txn->conn->store->key);
-	while (path_next(&it)) {
-		if ((size_t)(it.end - path) <= found->len)
-			continue;
-		child = tnode_child(txn, at, it.name, it.len, it.hash);
-		if (!child || !child->own) {
-			rc = count_access(txn);
-			if (rc)
-				return rc;
-		}
-		if (!child)
-			child = tnode_create(txn, at, it.name, it.len, it.hash);
-		if (!child)
-			return -ENOMEM;
-		child->own = true;
-		at = child;
-		++*nr;
-	}
-	return 0;
-}
-
-static int txn_create(struct txn *txn, const char *path, const struct txn_found *found,
-	struct blob *value)
-{
-	struct store *store = txn->conn->store;
-	struct tnode *at = found->tnode;
-	struct perms *perms;
-	struct path_iter it;
-	unsigned int nr = 0;
-	int rc;
-
-	rc = reserve_chain(txn, path, found, &nr);
-	if (!rc)
-		rc = txn_check_quota(txn, nr);
-	if (rc)
-		return rc;
-	perms = perms_inherit(at->perms, txn->conn->dom);
-	if (!perms)
-		return -ENOMEM;
-	path_begin(&it, path, store->key);
-	while (path_next(&it)) {
-		bool last = *it.end == '\0';
-
-		if ((size_t)(it.end - path) <= found->len)
-			continue;
-		at = tnode_child(txn, at, it.name, it.len, it.hash);
-		appear(txn, at, last && value ? value : store->empty, perms, !last);
-	}
-	perms_put(store, perms);
-	return 0;
-}
-
-int txn_write(struct txn *txn, const char *path, const struct txn_found *found, struct blob *value)
-{
-	struct tnode *tnode = found->tnode;
-
-	if (!found->exists)
-		return txn_create(txn, path, found, value);
-	tnode->implied = false;
-	if (value) {
-		blob_put(tnode->value);
-		tnode->value = blob_get(value);
-		tnode->write_value = true;
-	}
-	mark_dirty(txn, tnode, false);
-	return 0;
-}
-
-void txn_remove(struct txn *txn, struct tnode *top)
-{
-	hide(txn, top);
-	top->cut = true;
-	mark_dirty(txn, top, true);
-	children_changed(txn, top->parent);
-}
-
-void txn_set_perms(struct txn *txn, struct tnode *tnode, struct perms *perms)
-{
-	perms_put(txn->conn->store, tnode->perms);
-	tnode->perms = perms;
-	tnode->write_perms = true;
-	mark_dirty(txn, tnode, false);
 }

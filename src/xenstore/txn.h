@@ -61,8 +61,8 @@ struct txn_found {
  */
 int txn_lookup(struct txn *txn, const char *path, unsigned int acc, struct txn_found *found);
 /* The children's names in the view; borrowed until the next change. `found` exists. */
-int txn_listing(struct txn *txn, const struct txn_found *found, struct blob **list,
-	uint64_t *version);
+int txn_listing(
+	struct txn *txn, const struct txn_found *found, struct blob **list, uint64_t *version);
 /* Like live_write; `found` is the result of txn_lookup of `path`. */
 int txn_write(struct txn *txn, const char *path, const struct txn_found *found, struct blob *value);
 void txn_remove(struct txn *txn, struct tnode *tnode);
@@ -71,6 +71,12 @@ void txn_set_perms(struct txn *txn, struct tnode *tnode, struct perms *perms);
 
 /* ---- between the transaction's own files ---- */
 
+struct tnode *tnode_create(
+	struct txn *txn, struct tnode *parent, const char *name, size_t len, uint64_t hash);
+/* One more node that this transaction accesses. 0 or -ENOSPC. */
+int txn_count_access(struct txn *txn);
+/* Empties the view of a node and of all below it. */
+void txn_hide(struct txn *txn, struct tnode *top);
 struct tnode *tnode_child(const struct txn *txn, const struct tnode *parent, const char *name,
 	size_t len, uint64_t hash);
 /* The tnode of a path, or NULL. */

@@ -117,8 +117,8 @@ static int prepare(struct txn *txn)
 	return 0;
 }
 
-static void apply_create(struct store *store, struct tnode *tnode, struct node *parent,
-	const char *path)
+static void apply_create(
+	struct store *store, struct tnode *tnode, struct node *parent, const char *path)
 {
 	struct node *node = tnode->fresh;
 
@@ -127,14 +127,15 @@ static void apply_create(struct store *store, struct tnode *tnode, struct node *
 	node_attach(store, parent, node);
 	tnode->applied = true;
 	if (!tnode->implied)
-		watch_fire(store, path, &(struct watch_audience){
-			.after = node->perms,
-			.parent = parent->perms,
-		});
+		watch_fire(store, path,
+			&(struct watch_audience){
+				.after = node->perms,
+				.parent = parent->perms,
+			});
 }
 
-static void apply_change(struct store *store, struct tnode *tnode, struct node *node,
-	const char *path)
+static void apply_change(
+	struct store *store, struct tnode *tnode, struct node *node, const char *path)
 {
 	struct perms *before = perms_get(node->perms);
 
@@ -143,11 +144,12 @@ static void apply_change(struct store *store, struct tnode *tnode, struct node *
 	if (tnode->write_perms)
 		node_set_perms(store, node, perms_get(tnode->perms));
 	tnode->applied = tnode->write_value;
-	watch_fire(store, path, &(struct watch_audience){
-		.before = before,
-		.after = node->perms,
-		.parent = node->parent ? node->parent->perms : NULL,
-	});
+	watch_fire(store, path,
+		&(struct watch_audience){
+			.before = before,
+			.after = node->perms,
+			.parent = node->parent ? node->parent->perms : NULL,
+		});
 	perms_put(store, before);
 }
 

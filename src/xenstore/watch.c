@@ -10,8 +10,8 @@
 #include "xenstore/node.h"
 #include "xenstore/perms.h"
 
-static struct watch_group *group_find(struct store *store, uint64_t hash, const char *path,
-	size_t len)
+static struct watch_group *group_find(
+	struct store *store, uint64_t hash, const char *path, size_t len)
 {
 	struct hlink *link = htable_first(&store->watch_groups, hash);
 
@@ -146,7 +146,8 @@ static bool may_read(const struct perms *perms, const struct domain *dom)
 	return perms && (perms_access(perms, dom) & PERM_READ);
 }
 
-/* Who may read the node may learn of its change, and so may who sees it come and go in its parent. */
+/* Who may read the node may learn of its change, and so may who sees it come and go in its parent.
+ */
 static bool may_hear(const struct domain *dom, const struct watch_audience *audience)
 {
 	return domain_privileged(dom) || may_read(audience->before, dom) ||

@@ -74,7 +74,8 @@ struct model {
 
 static inline void model_fail(const char *what, const char *want, const char *got)
 {
-	fprintf(stderr, "# store and model differ: %s\n# model: %s\n# store: %s\n", what, want, got);
+	fprintf(stderr, "# store and model differ: %s\n# model: %s\n# store: %s\n", what, want,
+		got);
 	abort();
 }
 
@@ -182,8 +183,8 @@ static inline void model_absolute(char *path, const char *text, unsigned int dom
 		snprintf(path, 64, "/local/domain/%u/%.40s", domid, text);
 }
 
-static inline const char *model_check(struct model_tree *tree, const char *path, unsigned int domid,
-	unsigned int want)
+static inline const char *model_check(
+	struct model_tree *tree, const char *path, unsigned int domid, unsigned int want)
 {
 	struct model_node *node = model_find(tree, path);
 
@@ -217,8 +218,8 @@ static inline void model_show_perms(const struct model_node *node, char *reply)
 		sprintf(reply + strlen(reply), "%c%u|", node->perm[i].access, node->perm[i].domid);
 }
 
-static inline const char *model_set_perms(struct model_tree *tree, const char *path,
-	unsigned int domid, const char *text)
+static inline const char *model_set_perms(
+	struct model_tree *tree, const char *path, unsigned int domid, const char *text)
 {
 	const char *error = model_check(tree, path, domid, 2 | 4);
 	struct model_node *node = model_find(tree, path);
@@ -258,8 +259,8 @@ static inline const char *model_rm(struct model_tree *tree, const char *path, un
 }
 
 /* Carries one request out on a tree and writes the reply. True if something changed. */
-static inline int model_do(struct model_tree *tree, unsigned int domid, uint32_t type,
-	const char *text, char *reply)
+static inline int model_do(
+	struct model_tree *tree, unsigned int domid, uint32_t type, const char *text, char *reply)
 {
 	char name[96], path[64], *rest;
 	const char *error;
@@ -327,8 +328,9 @@ static inline void model_expect(struct model *model, const char *path, const str
 			model_absolute(watched, mc->watch[j].path, mc->domid);
 			if (strcmp(watched, path) != 0 && (exact || !model_below(path, watched)))
 				continue;
-			skip = mc->watch[j].path[0] == '/' ?
-				       0 : strlen(watched) - strlen(mc->watch[j].path);
+			skip = mc->watch[j].path[0] == '/'
+				       ? 0
+				       : strlen(watched) - strlen(mc->watch[j].path);
 			sprintf(text, "%s %s;", path + skip, mc->watch[j].token);
 			strcat(mc->expected, text);
 		}
@@ -372,7 +374,8 @@ static inline void model_drop_events(struct model *model)
 }
 
 /* What a live request that changed `path` tells the watchers. */
-static inline void model_fire(struct model *model, const struct model_tree *before, const char *path)
+static inline void model_fire(
+	struct model *model, const struct model_tree *before, const char *path)
 {
 	static struct model_tree old;
 	struct model_node *was, *is, *up;
@@ -393,7 +396,8 @@ static inline void model_fire(struct model *model, const struct model_tree *befo
 			continue;
 		strcpy(parent, old.node[i].path);
 		model_parent(parent);
-		model_expect(model, old.node[i].path, &old.node[i], NULL, model_find(&old, parent), 1);
+		model_expect(
+			model, old.node[i].path, &old.node[i], NULL, model_find(&old, parent), 1);
 	}
 }
 
@@ -485,8 +489,8 @@ static inline void model_commit(struct model *model, struct model_client *mc)
 		model_fail("commit", "OK", got);
 	model->nr_commits++;
 	for (i = 0; i < mc->nr_ops; i++) {
-		model->changes += (unsigned long)model_do(&model->tree, mc->domid, mc->op[i].type,
-			mc->op[i].text, reply);
+		model->changes += (unsigned long)model_do(
+			&model->tree, mc->domid, mc->op[i].type, mc->op[i].text, reply);
 		if (strcmp(reply, mc->op[i].reply) != 0)
 			model_fail(mc->op[i].text, reply, mc->op[i].reply);
 	}
@@ -586,8 +590,8 @@ static inline void model_compare_trees(struct model *model)
 static inline void model_setup(struct model *model)
 {
 	static const unsigned int domids[MODEL_CLIENTS] = {0, 1, 2, 1};
-	static const char *const first[] = {"/", "/tool", "/tool/xenstored", "/local",
-		"/local/domain"};
+	static const char *const first[] = {
+		"/", "/tool", "/tool/xenstored", "/local", "/local/domain"};
 	static const struct store_perm homes[2] = {{1, 'n'}, {2, 'r'}};
 	struct store_limits limits;
 	unsigned int i;
@@ -615,7 +619,8 @@ static inline void model_setup(struct model *model)
 	}
 }
 
-/* Aborts, with a word on stderr, where store and model differ. Returns the commits that succeeded. */
+/* Aborts, with a word on stderr, where store and model differ. Returns the commits that succeeded.
+ */
 static inline unsigned long model_run(const uint8_t *bytes, size_t len)
 {
 	struct model *model = calloc(1, sizeof(*model));

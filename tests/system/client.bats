@@ -44,11 +44,11 @@ load lib
 }
 
 @test "client: in a folder that cannot be written to it asks nothing of the service" {
+	copy_programs
 	mkdir closed
 	chmod 555 closed
-	chmod 755 "$WORK"
 	cd closed
-	run -1 as_nobody "$RF_BIN/client" 4 100
+	run -1 as_nobody ../tree/bin/client 4 100
 	has "in the current folder: Permission denied"
 	has "run the client in a folder that you can write to"
 }

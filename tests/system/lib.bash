@@ -17,10 +17,15 @@ setup() {
 }
 
 teardown() {
+	local reports
 	end_everything
 	cd /
 	[ -z "${MOUNTED:-}" ] || umount "$MOUNTED"
+	# What a sanitizer found in a daemon, nobody else would see.
+	reports=$(find "$WORK" -name ringfenced.log -exec grep -A 40 -e Sanitizer -e 'runtime error' {} + || true)
 	rm -rf "$WORK"
+	echo "$reports"
+	[ -z "$reports" ]
 }
 
 # A folder on a file system with direct I/O, which $TMPDIR may not have.
@@ -195,6 +200,14 @@ ends_in_order() {
 files_are_consistent() { # PID [IMAGE]
 	[ "$(stat -c %s "read.$1")" -eq $((512 * $(wc -l <"sectors.$1"))) ]
 	integrity "${2:-disk1.img}" "sectors.$1" "read.$1"
+}
+
+# Copies the programs to tree/ in the test's folder, where every user can run them.
+copy_programs() {
+	chmod 755 "$WORK"
+	mkdir "$WORK/tree"
+	cp -a "$RF_BIN" "$RF_BIN/../lib" "$WORK/tree/"
+	chmod -R a+rX "$WORK/tree"
 }
 
 # Runs a command as a user without rights, whoever runs the tests.

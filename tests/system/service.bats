@@ -194,10 +194,10 @@ load lib
 }
 
 @test "service: an image that may not be read" {
-	chmod 755 "$WORK"
+	copy_programs
 	make_image disk1.img 1
 	chmod 000 disk1.img
-	run -1 as_nobody env RINGFENCE_RUN="$WORK/nobody" "$RF_BIN/service" start
+	run -1 as_nobody env RINGFENCE_RUN="$WORK/nobody" tree/bin/service start
 	has "disk1.img cannot be read: Permission denied"
 	nothing_runs
 }
@@ -303,8 +303,7 @@ load lib
 }
 
 @test "service: what was started is ended when the back end does not start" {
-	mkdir tree
-	cp -a "$RF_BIN" "$RF_BIN/../lib" tree/
+	copy_programs
 	printf '#!/bin/sh\nexit 7\n' >tree/bin/blkback
 	make_image disk1.img 1
 	run -1 tree/bin/service start 3>&-
@@ -314,8 +313,7 @@ load lib
 }
 
 @test "service: a program that was not built is named" {
-	mkdir tree
-	cp -a "$RF_BIN" tree/
+	copy_programs
 	rm tree/bin/blkback
 	make_image disk1.img 1
 	run -1 tree/bin/service start
@@ -325,10 +323,7 @@ load lib
 
 @test "service: an ordinary user can do all of it" {
 	[ "$(id -u)" -eq 0 ] || skip "the whole suite shows that already"
-	# In a copy: the folder of the tree may be root's alone.
-	mkdir tree
-	cp -a "$RF_BIN" "$RF_BIN/../lib" tree/
-	chmod -R a+rX "$WORK"
+	copy_programs
 	mkdir mine
 	chown 65534:65534 mine
 	cd mine

@@ -134,7 +134,8 @@ static bool take_requests(struct back *back)
 		back->max_batch = nr;
 	while (back->ring.req_cons != prod && back->nr_held < BACK_BATCH) {
 		ring_copy_from(&back->held[back->nr_held++],
-			RING_GET_REQUEST(&back->ring, back->ring.req_cons), sizeof(blkif_request_t));
+			RING_GET_REQUEST(&back->ring, back->ring.req_cons),
+			sizeof(blkif_request_t));
 		back->ring.req_cons++;
 		back->nr_requests++;
 	}

@@ -192,13 +192,13 @@ static void granted_buffers_are_not_copied(void **state)
 	buf = mem;
 	/* In the middle of a page, and longer than one request. */
 	pattern(buf + 3 * 512, 50, 200, 9);
-	memset(blk->bounce, 0xee, 4096);
+	memset(blk->bounce[0], 0xee, 4096);
 	assert_int_equal(rf_blk_write(blk, 50, 200, buf + 3 * 512), 0);
 	assert_memory_equal(back.disk + 50 * 512, buf + 3 * 512, 200 * 512);
 	memset(buf, 0, 300 * 512);
 	assert_int_equal(rf_blk_read(blk, 50, 200, buf + 512), 0);
 	assert_memory_equal(back.disk + 50 * 512, buf + 512, 200 * 512);
-	assert_int_equal(blk->bounce[0], 0xee);
+	assert_int_equal(blk->bounce[0][0], 0xee);
 	/* Across its end it is not granted memory as a whole: this must bounce, not fail. */
 	rf_blk_buffer_free(blk, mem);
 	assert_int_equal(fake_nr_grants(), 4 + 128 * 11);

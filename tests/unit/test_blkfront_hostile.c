@@ -56,7 +56,8 @@ static void expect_broken(hook *h, const char *told)
 {
 	for (enum rf_blk_wait_policy policy = 0; policy <= RF_BLK_WAIT_SPIN; policy++) {
 		struct rf_blk *blk = open_hostile(h, policy);
-		struct rf_blk_io io = {.op = RF_BLK_READ, .nr_sectors = 1}, *ios[] = {&io}, *done[1];
+		struct rf_blk_io io = {.op = RF_BLK_READ, .nr_sectors = 1};
+		struct rf_blk_io *ios[] = {&io}, *done[1];
 		uint8_t buf[512];
 		pthread_t threads[NR_THREADS];
 		int rc;

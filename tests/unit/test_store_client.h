@@ -91,8 +91,8 @@ static inline int client_recv(struct client *client)
 }
 
 /* Sends a request without waiting. Returns the bytes taken. */
-static inline long client_send_bytes(struct client *client, uint32_t type, uint32_t tx_id,
-	const void *payload, size_t len)
+static inline long client_send_bytes(
+	struct client *client, uint32_t type, uint32_t tx_id, const void *payload, size_t len)
 {
 	struct xsd_sockmsg hdr = {type, ++client->req_id, tx_id, (uint32_t)len};
 	char message[sizeof(hdr) + XENSTORE_PAYLOAD_MAX + 1];
@@ -105,8 +105,8 @@ static inline long client_send_bytes(struct client *client, uint32_t type, uint3
 }
 
 /* The reply, with '|' for NULs. */
-static inline const char *client_ask_bytes(struct client *client, uint32_t type, uint32_t tx_id,
-	const void *payload, size_t len)
+static inline const char *client_ask_bytes(
+	struct client *client, uint32_t type, uint32_t tx_id, const void *payload, size_t len)
 {
 	size_t i;
 	int got;
@@ -133,8 +133,8 @@ static inline const char *client_ask_bytes(struct client *client, uint32_t type,
 	return client->reply;
 }
 
-static inline const char *client_ask(struct client *client, uint32_t type, uint32_t tx_id,
-	const char *text)
+static inline const char *client_ask(
+	struct client *client, uint32_t type, uint32_t tx_id, const char *text)
 {
 	char payload[XENSTORE_PAYLOAD_MAX];
 	size_t i, len = strlen(text);

@@ -136,15 +136,35 @@ static void malformed_payloads_are_EINVAL(void **state)
 		uint32_t type;
 		const char *text;
 	} bad[] = {
-		{XS_READ, ""}, {XS_READ, "/a"}, {XS_READ, "/a|b|"}, {XS_WRITE, "/a"},
-		{XS_WRITE, ""}, {XS_MKDIR, "/a|b"}, {XS_RM, "/a"}, {XS_DIRECTORY, ""},
-		{XS_DIRECTORY_PART, "/|"}, {XS_DIRECTORY_PART, "/|x|"}, {XS_SET_PERMS, "/|"},
-		{XS_SET_PERMS, "/|z0|"}, {XS_SET_PERMS, "/|n|"}, {XS_SET_PERMS, "/|n0x|"},
-		{XS_SET_PERMS, "/|n70000|"}, {XS_SET_PERMS, ""}, {XS_WATCH, "/a|"}, {XS_WATCH, "/a"},
-		{XS_UNWATCH, "/a|"}, {XS_TRANSACTION_END, "X|"}, {XS_TRANSACTION_END, ""},
-		{XS_GET_DOMAIN_PATH, "x|"}, {XS_GET_DOMAIN_PATH, "70000|"},
-		{XS_IS_DOMAIN_INTRODUCED, "|"}, {XS_INTRODUCE, "1|"}, {XS_RELEASE, "|"},
-		{XS_SET_TARGET, "1|"}, {XS_CONTROL, "nonsense|"}, {XS_CONTROL, ""},
+		{XS_READ, ""},
+		{XS_READ, "/a"},
+		{XS_READ, "/a|b|"},
+		{XS_WRITE, "/a"},
+		{XS_WRITE, ""},
+		{XS_MKDIR, "/a|b"},
+		{XS_RM, "/a"},
+		{XS_DIRECTORY, ""},
+		{XS_DIRECTORY_PART, "/|"},
+		{XS_DIRECTORY_PART, "/|x|"},
+		{XS_SET_PERMS, "/|"},
+		{XS_SET_PERMS, "/|z0|"},
+		{XS_SET_PERMS, "/|n|"},
+		{XS_SET_PERMS, "/|n0x|"},
+		{XS_SET_PERMS, "/|n70000|"},
+		{XS_SET_PERMS, ""},
+		{XS_WATCH, "/a|"},
+		{XS_WATCH, "/a"},
+		{XS_UNWATCH, "/a|"},
+		{XS_TRANSACTION_END, "X|"},
+		{XS_TRANSACTION_END, ""},
+		{XS_GET_DOMAIN_PATH, "x|"},
+		{XS_GET_DOMAIN_PATH, "70000|"},
+		{XS_IS_DOMAIN_INTRODUCED, "|"},
+		{XS_INTRODUCE, "1|"},
+		{XS_RELEASE, "|"},
+		{XS_SET_TARGET, "1|"},
+		{XS_CONTROL, "nonsense|"},
+		{XS_CONTROL, ""},
 	};
 	struct fixture *fix = *state;
 	size_t i;
@@ -155,8 +175,8 @@ static void malformed_payloads_are_EINVAL(void **state)
 
 static void unknown_operations_are_ENOSYS(void **state)
 {
-	static const uint32_t types[] = {XS_WATCH_EVENT, XS_ERROR, XS_SET_TARGET + 1, XS_TYPE_COUNT,
-		XS_INVALID, UINT32_MAX};
+	static const uint32_t types[] = {
+		XS_WATCH_EVENT, XS_ERROR, XS_SET_TARGET + 1, XS_TYPE_COUNT, XS_INVALID, UINT32_MAX};
 	struct fixture *fix = *state;
 	size_t i;
 
@@ -231,7 +251,8 @@ static void directory_part_shows_by_its_generation_that_the_list_changed(void **
 	assert_reply(&fix->dom0, XS_DIRECTORY_PART, 0, "/d|0|", first);
 	client_ask(&fix->dom0, XS_MKDIR, 0, "/d/b|");
 	assert_string_not_equal(client_ask(&fix->dom0, XS_DIRECTORY_PART, 0, "/d|0|"), first);
-	assert_string_equal(strchr(client_ask(&fix->dom0, XS_DIRECTORY_PART, 0, "/d|99|"), '|'), "||");
+	assert_string_equal(
+		strchr(client_ask(&fix->dom0, XS_DIRECTORY_PART, 0, "/d|99|"), '|'), "||");
 }
 
 static void domain_requests_have_the_replies_of_xenstored(void **state)
@@ -269,7 +290,8 @@ static void control_reports_quotas_and_counts(void **state)
 
 	assert_non_null(strstr(client_ask(&fix->dom0, XS_CONTROL, 0, "help|"), "quota"));
 	assert_non_null(strstr(client_ask(&fix->dom0, XS_CONTROL, 0, "quota|"), "nodes: 1000"));
-	assert_non_null(strstr(client_ask(&fix->dom0, XS_CONTROL, 0, "memreport|"), "connections: 3"));
+	assert_non_null(
+		strstr(client_ask(&fix->dom0, XS_CONTROL, 0, "memreport|"), "connections: 3"));
 }
 
 struct heard {

@@ -97,16 +97,17 @@ static int check_geometry(const struct driver_geometry *geo, char *error, size_t
 
 static int open_direct(const char *path, bool read_only, char *error, size_t error_size)
 {
-	int fd = open(path, (read_only ? O_RDONLY : O_RDWR) | O_DIRECT | O_CLOEXEC);
+	/* Nonblocking, for somebody may name a pipe; but not for the I/O, which is to wait. */
+	int rc, fd = open(path, (read_only ? O_RDONLY : O_RDWR) | O_DIRECT | O_CLOEXEC | O_NONBLOCK);
 
-	if (fd >= 0)
+	if (fd >= 0 && fcntl(fd, F_SETFL, O_DIRECT) == 0)
 		return fd;
-	if (errno == EINVAL) {
-		snprintf(error, error_size, "its file system has no direct I/O (O_DIRECT)");
-		return -EINVAL;
-	}
-	snprintf(error, error_size, "%s", strerror(errno));
-	return -errno;
+	rc = -errno;
+	if (fd >= 0)
+		close(fd);
+	snprintf(error, error_size, "%s", rc == -EINVAL
+		? "its file system has no direct I/O (O_DIRECT)" : strerror(-rc));
+	return rc;
 }
 
 static int file_open(const char *path, bool read_only, struct driver_disk **out, char *error,

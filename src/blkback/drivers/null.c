@@ -45,4 +45,5 @@ static enum driver_status null_submit(
 }
 
 const struct driver null_driver = {
-	.name = "null", .open = null_open, .close = null_close, .submit = null_submit};
+	.name = "null", .no_contents = true, .open = null_open, .close = null_close,
+	.submit = null_submit};
