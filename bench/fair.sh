@@ -7,7 +7,7 @@ set -eu
 
 bench_start
 make_image "${SIZE_MB:-100}"
-instance_start --policy=adaptive "--window=${WINDOW:-8}"
+instance_start --policy="${POLICY:-adaptive}" "--window=${WINDOW:-8}"
 samples=$bench_dir/samples
 : > "$samples"
 ms=${SLICE_MS:-2000}
@@ -21,7 +21,7 @@ together() {
 	shift
 	at=$(start_time)
 	for t; do
-		blkbench --threads="$t" --start-at="$at" > "$bench_dir/$t.json" &
+		blkbench --threads="$t" ${WAIT:+--wait="$WAIT"} --start-at="$at" > "$bench_dir/$t.json" &
 	done
 	wait
 	for t; do

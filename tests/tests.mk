@@ -79,10 +79,10 @@ FUZZ_SECONDS ?= 600
 FUZZ_BIN := $(addprefix $(O)/build/fuzz/,$(FUZZERS))
 $(FUZZ_BIN): $(O)/build/fuzz/%: tests/fuzz/%.c $(wildcard src/xenstore/*.c src/common/*.c)
 	@mkdir -p $(@D)
-	clang $(CPPFLAGS) -DSTORE_TEST_ALLOC -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -o $@ $^ -lm
+	clang $(CPPFLAGS) -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -o $@ $^ -lm
 
 fuzz: $(FUZZ_BIN)
-	@for name in $(FUZZERS); do corpus=tests/fuzz/corpus/$${name#fuzz_}; \
+	@for name in $(FUZZERS); do part=$${name#fuzz_}; corpus=tests/fuzz/corpus/$${part%%_*}; \
 		work=$$(mktemp -d); $(O)/build/fuzz/$$name -max_total_time=$(FUZZ_SECONDS) \
 			-artifact_prefix="$$work/" "$$work" "$$corpus" || exit 1; rm -rf "$$work"; done
 fuzz-smoke:

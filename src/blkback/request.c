@@ -329,10 +329,8 @@ static void start_discard(struct request *req, const blkif_request_t *copy)
 		fail(req, BLKIF_RSP_ERROR, "bad discard");
 		return;
 	}
-	/* Secure discards are not offered; one that does not erase would be a false promise. */
-	if (!req->queue->config.image->disk->geometry.can_discard ||
-		(discard.flag & BLKIF_DISCARD_SECURE)) {
-		fail(req, BLKIF_RSP_EOPNOTSUPP, "such a discard is not offered");
+	if (!req->queue->config.image->disk->geometry.can_discard) {
+		fail(req, BLKIF_RSP_EOPNOTSUPP, "discards are not offered");
 		return;
 	}
 	count(&req->queue->stats.discards, 1);

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -20,7 +21,7 @@
 #define POLL_IDLE_NS (50 * NSEC_PER_USEC)  /* adaptive: how long after the last work */
 #define POLL_BUSY_NS (2 * NSEC_PER_MSEC)   /* adaptive: the same while I/Os are in flight */
 #define RETIRE_NS (200 * NSEC_PER_USEC)	   /* a ring without requests is armed instead of polled */
-#define IDLE_CHECK_MASK 15u		   /* look at the clock every so many empty rounds */
+#define IDLE_CHECK_MASK 31u		   /* yield and look at the clock every so many empty rounds */
 #define BUSY_CHECK_MASK 1023u		   /* and after so many busy ones */
 #define EVENTS_MAX 64			   /* taken in a turn: a storm must not keep us */
 #define FILL_SIZE 4096u
@@ -330,6 +331,9 @@ static void idle(struct worker *worker)
 		cpu_relax();
 		return;
 	}
+	/* Whom we wait for may be waiting for this very processor. */
+	if (worker->config.policy != WORKER_EVENT)
+		sched_yield();
 	now = clock_ns();
 	if (worker->nr_idle_rounds == IDLE_CHECK_MASK + 1)
 		worker->last_work_ns = now;

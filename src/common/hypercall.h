@@ -23,7 +23,7 @@
 enum hypercall_op {
 	HYPERCALL_OPEN = 1,
 	HYPERCALL_SHARE = 16,
-	HYPERCALL_SHARE_READY,
+	HYPERCALL_SHARE_READY, /* a read-only share is mapped and sealed by its owner */
 	HYPERCALL_UNSHARE,
 	HYPERCALL_MAP = 32,
 	HYPERCALL_MAP_FD,
@@ -90,8 +90,8 @@ struct hypercall_request {
 
 /* How a port's two descriptors work. */
 enum hypercall_port_kind {
-	/* Two eventfds whose counters stay at 1: wait on the first (edge-triggered), notify the
-	 * peer by writing 0 to the second. */
+	/* An epoll set that is ready from a notification until its events are taken (epoll_wait for
+	 * HYPERCALL_WAIT_EVENTS of them), and the eventfd that notifies the peer when 1 is written. */
 	HYPERCALL_PORT_EVENTFD = 1,
 	/* One SOCK_SEQPACKET end: readable when notified, a byte sent with MSG_DONTWAIT notifies. */
 	HYPERCALL_PORT_SEQPACKET,
@@ -119,5 +119,6 @@ struct hypercall_reply {
 #define HYPERCALL_REPLY_MAX                                                                        \
 	(sizeof(struct hypercall_reply) + HYPERCALL_MAX_PAGES * sizeof(struct hypercall_mapped))
 #define HYPERCALL_MAX_FDS 2
+#define HYPERCALL_WAIT_EVENTS 2 /* members of an eventfd port's set: the peer's, the hypervisor's */
 
 #endif

@@ -26,10 +26,10 @@ struct control_conn {
 	struct loop_source source;
 	struct list link;
 	struct hypervisor *hv;
-	struct domain *dom; /* that it holds, or NULL */
+	unsigned int domid; /* of the domain that it holds, or 0 */
 	uint64_t dom_serial;
 	pid_t peer_pid;
-	bool waits_for_start, waits_for_shutdown;
+	bool waits_for_shutdown;
 };
 
 /* A request's words; args[i] are "key=value". */
@@ -44,16 +44,15 @@ struct request {
 static void conn_close(struct control_conn *conn)
 {
 	struct hypervisor *hv = conn->hv;
+	struct domain *dom = conn->domid ? domain_by_id(hv, conn->domid) : NULL;
 
 	loop_remove(&hv->loop, &conn->source);
-	if (conn->waits_for_start)
-		driver_forget_waiter(hv, conn);
+	driver_forget_waiter(hv, conn);
 	close(conn->source.fd);
 	list_del(&conn->link);
 	/* It may have been destroyed by another way, and its id be another domain's by now. */
-	if (conn->dom && domain_by_id(hv, conn->dom->id) == conn->dom &&
-		conn->dom->serial == conn->dom_serial)
-		domain_destroy(conn->dom);
+	if (dom && dom->serial == conn->dom_serial)
+		domain_destroy(dom);
 	free(conn);
 }
 
@@ -159,16 +158,17 @@ static void do_ping(struct control_conn *conn, const struct request *req)
 static void do_domain_create(struct control_conn *conn, const struct request *req)
 {
 	const char *name = required(conn, req, "name");
+	struct domain *dom;
 	int fds[2], rc;
 	char text[128];
 
 	if (!name)
 		return;
-	if (conn->dom) {
+	if (conn->domid) {
 		reply(conn, -EBUSY, "this connection has a domain already");
 		return;
 	}
-	rc = domain_create(conn->hv, name, DOMAIN_GUEST, conn->peer_pid, &conn->dom);
+	rc = domain_create(conn->hv, name, DOMAIN_GUEST, conn->peer_pid, &dom);
 	if (rc) {
 		reply(conn, rc, "cannot create domain %s: %s", name,
 			rc == -EEXIST	? "the name is taken"
@@ -177,10 +177,11 @@ static void do_domain_create(struct control_conn *conn, const struct request *re
 					: strerror(-rc));
 		return;
 	}
-	conn->dom_serial = conn->dom->serial;
-	fds[0] = conn->dom->hypercall_path_fd;
-	fds[1] = conn->dom->store_path_fd;
-	snprintf(text, sizeof(text), "domid=%u name=%s", conn->dom->id, conn->dom->name);
+	conn->domid = dom->id;
+	conn->dom_serial = dom->serial;
+	fds[0] = dom->hypercall_path_fd;
+	fds[1] = dom->store_path_fd;
+	snprintf(text, sizeof(text), "domid=%u name=%s", dom->id, dom->name);
 	reply_text(conn, 0, text, strlen(text), fds, 2);
 }
 
@@ -188,7 +189,6 @@ static void driver_started(void *data, int status, unsigned int domid, const cha
 {
 	struct control_conn *conn = data;
 
-	conn->waits_for_start = false;
 	if (status)
 		reply(conn, status, "%s", text);
 	else
@@ -214,9 +214,9 @@ static void do_driver_start(struct control_conn *conn, const struct request *req
 	rc = driver_start(conn->hv, name, (char *const *)argv, driver_started, conn);
 	if (rc)
 		reply(conn, rc, "cannot start driver domain %s (%s): %s", name, program,
-			rc == -EEXIST ? "the name is taken" : strerror(-rc));
-	else
-		conn->waits_for_start = true;
+			rc == -EEXIST	? "the name is taken"
+			: rc == -EINVAL ? "bad name (letters, digits, '.', '_', '-'; at most 63)"
+					: strerror(-rc));
 }
 
 static void do_disk_define(struct control_conn *conn, const struct request *req)
@@ -387,7 +387,7 @@ static void accept_conn(struct loop_source *source, uint32_t events)
 	struct hypervisor *hv = container_of(source, struct hypervisor, control_source);
 	struct ucred cred = {0};
 	socklen_t len = sizeof(cred);
-	int fd = accept4(source->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int fd = loop_accept(&hv->loop, source->fd);
 	struct control_conn *conn;
 
 	(void)events;

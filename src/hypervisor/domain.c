@@ -17,6 +17,9 @@
 #include "hypervisor/store_server.h"
 #include "hypervisor/vbd.h"
 
+#define FDS_OF_DOMAIN 5	  /* its two sockets, twice each, and the toolstack's connection */
+#define FDS_GUARANTEED 32 /* enough for a guest with a disk */
+
 bool domain_name_valid(const char *name)
 {
 	size_t len = strlen(name);
@@ -44,6 +47,24 @@ struct domain *domain_by_name(struct hypervisor *hv, const char *name)
 			return dom;
 	}
 	return NULL;
+}
+
+int domain_take_fds(struct domain *dom, unsigned int nr)
+{
+	struct hypervisor *hv = dom->hv;
+	unsigned int nr_free = hv->max_fds - hv->nr_fds;
+
+	if (nr > nr_free || (dom->nr_fds + nr > FDS_GUARANTEED && dom->nr_fds + nr > nr_free))
+		return -EMFILE;
+	dom->nr_fds += nr;
+	hv->nr_fds += nr;
+	return 0;
+}
+
+void domain_return_fds(struct domain *dom, unsigned int nr)
+{
+	dom->nr_fds -= nr;
+	dom->hv->nr_fds -= nr;
 }
 
 /* The next id in turn, so that an id is reused as late as possible. 0: none is free. */
@@ -132,6 +153,7 @@ static void domain_free(struct domain *dom)
 {
 	stop_listening(dom, &dom->hypercall_source, dom->hypercall_path_fd);
 	stop_listening(dom, &dom->store_source, dom->store_path_fd);
+	domain_return_fds(dom, FDS_OF_DOMAIN);
 	free(dom->grants);
 	free(dom->ports);
 	free(dom);
@@ -164,6 +186,11 @@ int domain_create(struct hypervisor *hv, const char *name, enum domain_kind kind
 	list_init(&dom->store_conns);
 	dom->hypercall_source = (struct loop_source){-1, hypercall_accept};
 	dom->store_source = (struct loop_source){-1, store_server_accept_domain};
+	dom->hypercall_path_fd = dom->store_path_fd = -1;
+	if (domain_take_fds(dom, FDS_OF_DOMAIN)) {
+		free(dom);
+		return -EMFILE;
+	}
 	rc = listen_unlinked(dom, SOCK_SEQPACKET, &dom->hypercall_source, &dom->hypercall_path_fd);
 	if (rc == 0)
 		rc = listen_unlinked(dom, SOCK_STREAM, &dom->store_source, &dom->store_path_fd);

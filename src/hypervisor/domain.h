@@ -6,6 +6,7 @@
 #ifndef RF_HYPERVISOR_DOMAIN_H
 #define RF_HYPERVISOR_DOMAIN_H
 
+#include "common/log.h"
 #include "hypervisor/hypervisor.h"
 
 #define DOMAIN_NAME_MAX 63
@@ -25,6 +26,8 @@ struct domain {
 	char name[DOMAIN_NAME_MAX + 1];
 	enum domain_kind kind;
 	pid_t pid; /* for display; 0 if unknown */
+	unsigned int nr_fds; /* of our descriptors that it costs; see domain_take_fds */
+	struct ratelimit log_limit; /* of messages that it can cause */
 
 	struct loop_source hypercall_source, store_source; /* listening */
 	int hypercall_path_fd, store_path_fd; /* O_PATH, what the domain inherits */
@@ -56,6 +59,14 @@ int domain_create(struct hypervisor *hv, const char *name, enum domain_kind kind
  * its store connections and nodes, and its part in devices. Does not kill its process.
  */
 void domain_destroy(struct domain *dom);
+
+/*
+ * Charges a domain for descriptors that are opened here for it. Beyond a small guaranteed number a
+ * domain may have no more than are still free, so that whatever some domains take, something is
+ * left for the others. 0 or -EMFILE.
+ */
+int domain_take_fds(struct domain *dom, unsigned int nr) __attribute__((warn_unused_result));
+void domain_return_fds(struct domain *dom, unsigned int nr);
 
 struct domain *domain_by_id(struct hypervisor *hv, unsigned int id);
 struct domain *domain_by_name(struct hypervisor *hv, const char *name);

@@ -13,11 +13,18 @@
 #include "hypervisor/hypercall.h"
 
 #define PORT_SLOTS_MIN 16u
+#define FDS_OF_PORT 2 /* half a channel's */
 
-/* The two ends that bound ports share. Side s waits on fd[s]; see channel_fds. */
+/*
+ * What two bound ports share. Side s waits for fd[s]. Eventfds: it does so through an epoll set and
+ * never holds fd[s] itself, since whoever holds an eventfd can make writes to it block, those of
+ * others included (docs/design/event-channels.md). Only the other side's owner and we hold it; and
+ * because that owner might make *us* block, we notify through wake_fd[s], which nobody else has.
+ */
 struct channel {
 	unsigned int nr_ports;
 	int fd[2];
+	int wake_fd[2]; /* eventfds only; else -1 */
 };
 
 struct port {
@@ -33,70 +40,121 @@ struct port {
 	bool closed;		    /* by its handle; it lives on for its holds only */
 };
 
-/*
- * Eventfds qualify if writing 0 to one whose counter is 1 wakes an edge-triggered waiter, again and
- * again, and leaves the counter alone: then a peer can neither fill the counter to make the write
- * block nor empty it to any effect but on its own notifications.
- */
-static bool eventfd_zero_wakes(void)
+/* The set through which a side waits: its two eventfds, edge-triggered. Or -errno. */
+static int open_wait_set(const struct channel *channel, unsigned int side)
 {
 	struct epoll_event ev = {.events = EPOLLIN | EPOLLET};
-	const uint64_t zero = 0;
-	int efd = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
-	int epfd = epoll_create1(EPOLL_CLOEXEC);
-	bool ok = efd >= 0 && epfd >= 0 && epoll_ctl(epfd, EPOLL_CTL_ADD, efd, &ev) == 0;
+	int set = epoll_create1(EPOLL_CLOEXEC);
+	int rc = 0;
 
-	ok = ok && epoll_wait(epfd, &ev, 1, 0) == 1 && epoll_wait(epfd, &ev, 1, 0) == 0;
-	for (int i = 0; ok && i < 3; i++)
-		ok = write(efd, &zero, sizeof(zero)) == sizeof(zero) &&
-			epoll_wait(epfd, &ev, 1, 0) == 1 && epoll_wait(epfd, &ev, 1, 0) == 0;
-	if (efd >= 0)
-		close(efd);
-	if (epfd >= 0)
-		close(epfd);
-	return ok;
+	if (set < 0)
+		return -errno;
+	if (epoll_ctl(set, EPOLL_CTL_ADD, channel->fd[side], &ev) < 0 ||
+		epoll_ctl(set, EPOLL_CTL_ADD, channel->wake_fd[side], &ev) < 0)
+		rc = -errno;
+	if (rc)
+		close(set);
+	return rc ? rc : set;
 }
 
-enum hypercall_port_kind evtchn_probe(void)
+static void channel_close(struct channel *channel)
 {
-	return eventfd_zero_wakes() ? HYPERCALL_PORT_EVENTFD : HYPERCALL_PORT_SEQPACKET;
+	for (unsigned int side = 0; side < 2; side++) {
+		if (channel->fd[side] >= 0)
+			close(channel->fd[side]);
+		if (channel->wake_fd[side] >= 0)
+			close(channel->wake_fd[side]);
+	}
+	free(channel);
 }
 
-static struct channel *channel_create(enum hypercall_port_kind kind)
+static int open_ends(struct channel *channel, enum hypercall_port_kind kind)
+{
+	if (kind == HYPERCALL_PORT_SEQPACKET) {
+		if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0,
+			    channel->fd) < 0)
+			return -errno;
+		unixsock_refuse_fds(channel->fd[0]);
+		unixsock_refuse_fds(channel->fd[1]);
+		return 0;
+	}
+	for (unsigned int side = 0; side < 2; side++) {
+		channel->fd[side] = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
+		if (channel->fd[side] < 0)
+			return -errno;
+		channel->wake_fd[side] = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
+		if (channel->wake_fd[side] < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+static int channel_create(enum hypercall_port_kind kind, struct channel **out)
 {
 	struct channel *channel = calloc(1, sizeof(*channel));
 	int rc;
 
 	if (!channel)
-		return NULL;
-	if (kind == HYPERCALL_PORT_EVENTFD) {
-		channel->fd[0] = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
-		channel->fd[1] = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
-		rc = channel->fd[0] < 0 || channel->fd[1] < 0 ? -1 : 0;
-		if (rc && channel->fd[0] >= 0)
-			close(channel->fd[0]);
-	} else {
-		rc = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0,
-			channel->fd);
-		if (rc == 0) {
-			unixsock_refuse_fds(channel->fd[0]);
-			unixsock_refuse_fds(channel->fd[1]);
-		}
-	}
+		return -ENOMEM;
+	channel->fd[0] = channel->fd[1] = channel->wake_fd[0] = channel->wake_fd[1] = -1;
+	rc = open_ends(channel, kind);
 	if (rc) {
-		free(channel);
-		return NULL;
+		channel_close(channel);
+		return rc;
 	}
-	return channel;
+	*out = channel;
+	return 0;
+}
+
+static void raise_event(int efd)
+{
+	const uint64_t one = 1;
+
+	/* A counter at its end wakes nobody, but nobody counts that far. */
+	if (write(efd, &one, sizeof(one)) < 0)
+		return;
+}
+
+/*
+ * Eventfds qualify if every write to one wakes an edge-triggered waiter, although nobody ever
+ * reads its counter, and if the set that waits for it can itself be waited for.
+ */
+static bool wait_set_works(const struct channel *channel)
+{
+	struct epoll_event ev[HYPERCALL_WAIT_EVENTS], outer_ev = {.events = EPOLLIN};
+	int set = open_wait_set(channel, 0), outer = epoll_create1(EPOLL_CLOEXEC);
+	bool ok = set >= 0 && outer >= 0 && epoll_ctl(outer, EPOLL_CTL_ADD, set, &outer_ev) == 0;
+
+	ok = ok && epoll_wait(set, ev, HYPERCALL_WAIT_EVENTS, 0) == HYPERCALL_WAIT_EVENTS;
+	for (int i = 0; ok && i < 4; i++) {
+		ok = epoll_wait(outer, ev, 1, 0) == 0;
+		raise_event(i < 2 ? channel->fd[0] : channel->wake_fd[0]);
+		ok = ok && epoll_wait(outer, ev, 1, 0) == 1 &&
+			epoll_wait(set, ev, HYPERCALL_WAIT_EVENTS, 0) == 1;
+	}
+	if (set >= 0)
+		close(set);
+	if (outer >= 0)
+		close(outer);
+	return ok;
+}
+
+enum hypercall_port_kind evtchn_probe(void)
+{
+	struct channel *channel;
+	bool ok;
+
+	if (channel_create(HYPERCALL_PORT_EVENTFD, &channel))
+		return HYPERCALL_PORT_SEQPACKET;
+	ok = wait_set_works(channel);
+	channel_close(channel);
+	return ok ? HYPERCALL_PORT_EVENTFD : HYPERCALL_PORT_SEQPACKET;
 }
 
 static void channel_put(struct channel *channel)
 {
-	if (--channel->nr_ports)
-		return;
-	close(channel->fd[0]);
-	close(channel->fd[1]);
-	free(channel);
+	if (--channel->nr_ports == 0)
+		channel_close(channel);
 }
 
 static struct port *find_port(const struct domain *dom, uint32_t number)
@@ -137,11 +195,15 @@ static int port_create(struct hypercall_conn *conn, struct channel *channel, uns
 	uint32_t number;
 	int rc = pick_number(dom, &number);
 
+	if (rc == 0)
+		rc = domain_take_fds(dom, FDS_OF_PORT);
 	if (rc)
 		return rc;
 	port = calloc(1, sizeof(*port));
-	if (!port)
+	if (!port) {
+		domain_return_fds(dom, FDS_OF_PORT);
 		return -ENOMEM;
+	}
 	port->dom = dom;
 	port->number = number;
 	port->channel = channel;
@@ -170,6 +232,7 @@ static void port_close(struct port *port)
 	}
 	dom->ports[port->number] = NULL;
 	dom->nr_ports--;
+	domain_return_fds(dom, FDS_OF_PORT);
 	channel_put(port->channel);
 	free(port);
 }
@@ -183,13 +246,12 @@ int evtchn_bind_unbound(struct hypercall_conn *conn, unsigned int domid, uint32_
 
 	if (domid >= DOMAIN_FIRST_RESERVED)
 		return -ESRCH;
-	channel = channel_create(conn->dom->hv->port_kind);
-	if (!channel)
-		return -ENOMEM;
+	rc = channel_create(conn->dom->hv->port_kind, &channel);
+	if (rc)
+		return rc;
 	rc = port_create(conn, channel, 0, &port);
 	if (rc) {
-		channel->nr_ports = 1;
-		channel_put(channel);
+		channel_close(channel);
 		return rc;
 	}
 	port->remote_domid = domid;
@@ -218,20 +280,28 @@ int evtchn_bind_interdomain(
 	port->peer = remote;
 	remote->peer = port;
 	/* Notifications while nobody was bound are lost; so a new port starts out pending (Xen's
-	 * evtchn_bind_interdomain). Watching a fresh eventfd does the same by itself. */
+	 * evtchn_bind_interdomain). A fresh wait set is ready by itself. */
 	if (dom->hv->port_kind == HYPERCALL_PORT_SEQPACKET)
 		evtchn_send(remote_dom, remote_port);
 	*number = port->number;
 	return 0;
 }
 
-unsigned int evtchn_port_fds(struct domain *dom, uint32_t number, int fds[2])
+int evtchn_port_fds(struct domain *dom, uint32_t number, int fds[2], unsigned int *nr)
 {
 	struct port *port = find_port(dom, number);
 
-	fds[0] = port->channel->fd[port->side];
+	if (dom->hv->port_kind == HYPERCALL_PORT_SEQPACKET) {
+		fds[0] = port->channel->fd[port->side];
+		*nr = 1;
+		return 0;
+	}
+	fds[0] = open_wait_set(port->channel, port->side);
+	if (fds[0] < 0)
+		return fds[0];
 	fds[1] = port->channel->fd[!port->side];
-	return dom->hv->port_kind == HYPERCALL_PORT_EVENTFD ? 2 : 1;
+	*nr = 2;
+	return 0;
 }
 
 int evtchn_unbind(struct hypercall_conn *conn, uint32_t number)
@@ -250,17 +320,13 @@ int evtchn_unbind(struct hypercall_conn *conn, uint32_t number)
 void evtchn_send(struct domain *dom, uint32_t number)
 {
 	struct port *port = find_port(dom, number);
-	const uint64_t zero = 0;
-	ssize_t n;
 
 	if (!port || !port->peer)
 		return;
 	if (dom->hv->port_kind == HYPERCALL_PORT_EVENTFD)
-		n = write(port->channel->fd[!port->side], &zero, sizeof(zero));
-	else
-		n = send(port->channel->fd[port->side], &zero, 1, MSG_DONTWAIT | MSG_NOSIGNAL);
-	/* A full socket is pending already; nothing else can fail. */
-	(void)n;
+		raise_event(port->channel->wake_fd[!port->side]);
+	else if (send(port->channel->fd[port->side], "", 1, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+		return; /* a full socket is pending already; nothing else can fail */
 }
 
 bool evtchn_hold(struct domain *dom, uint32_t number)

@@ -11,7 +11,7 @@
 
 struct hypercall_conn;
 
-/* Finds out which kind of ends this kernel supports (eventfds that are written 0, or sockets). */
+/* Finds out which kind of ends this kernel supports (eventfds in epoll sets, or sockets). */
 enum hypercall_port_kind evtchn_probe(void);
 
 /* Allocates a port that `domid` may bind to. *port is the new port's number. 0 or -errno. */
@@ -22,8 +22,12 @@ int evtchn_bind_unbound(struct hypercall_conn *conn, unsigned int domid, uint32_
 int evtchn_bind_interdomain(struct hypercall_conn *conn, unsigned int domid, uint32_t remote_port,
 	uint32_t *port) __attribute__((warn_unused_result));
 
-/* The descriptors that a port's owner needs, borrowed. Returns their number (1 or 2). */
-unsigned int evtchn_port_fds(struct domain *dom, uint32_t port, int fds[2]);
+/*
+ * The descriptors that a port's owner needs: *nr of them in fds. All are borrowed, except that of
+ * two the first is made for the owner, and to be closed once it is sent. 0 or -errno.
+ */
+int evtchn_port_fds(struct domain *dom, uint32_t port, int fds[2], unsigned int *nr)
+	__attribute__((warn_unused_result));
 
 /* Closes a port of this connection's; its peer becomes unbound. 0 or -EINVAL. */
 int evtchn_unbind(struct hypercall_conn *conn, uint32_t port) __attribute__((warn_unused_result));

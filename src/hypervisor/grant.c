@@ -38,7 +38,8 @@ struct notify {
 struct share {
 	struct list hash_link;
 	struct list conn_link;	     /* in the owner's connection; empty once that is closed */
-	struct domain *owner;	     /* NULL once the owner's connection is closed */
+	struct hypercall_conn *conn; /* the owner's; it and `owner` are NULL once all grants ended */
+	struct domain *owner;
 	uint64_t id;
 	unsigned int peer;	     /* who may map it */
 	uint64_t peer_serial;	     /* which domain of that id; 0: none existed yet */
@@ -46,7 +47,7 @@ struct share {
 	int memfd;
 	uint32_t nr_pages, nr_granted;
 	struct notify *notify;	     /* the owner's, for page 0; NULL when none */
-	uint8_t *notify_page;	     /* page 0 mapped writable, where it is sealed for others */
+	uint8_t *notify_page;	     /* page 0 mapped writable, where the owner seals it */
 	struct list uses;
 	uint32_t grefs[];	     /* by page; 0: ended */
 };
@@ -206,18 +207,38 @@ static void free_notify(struct domain *dom, struct notify *notify)
 	free(notify);
 }
 
+static uint8_t *map_page(const struct share *share, uint32_t page)
+{
+	void *addr = mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, share->memfd,
+		(off_t)page * PAGE_SIZE);
+
+	return addr == MAP_FAILED ? NULL : addr;
+}
+
+/*
+ * Through a mapping, since write(2) would wait for the inode's lock, which a domain can hold for
+ * ever: by writing to the memfd from memory whose page faults it answers itself.
+ */
+static void clear_byte(struct share *share, uint32_t page, uint32_t offset)
+{
+	uint8_t *addr;
+
+	if (share->notify_page && page == 0) {
+		share->notify_page[offset] = 0;
+		return;
+	}
+	addr = map_page(share, page);
+	if (!addr)
+		return; /* no memory: the event still tells */
+	addr[offset] = 0;
+	munmap(addr, PAGE_SIZE);
+}
+
 /* Clears the byte and notifies the port, then forgets the notification. */
 static void fire_notify(struct share *share, struct domain *dom, struct notify *notify)
 {
-	static const uint8_t zero;
-
-	if (notify->offset != HYPERCALL_NO_NOTIFY) {
-		if (share->notify_page && notify->page == 0)
-			share->notify_page[notify->offset] = 0;
-		else if (pwrite(share->memfd, &zero, 1,
-				 (off_t)notify->page * PAGE_SIZE + notify->offset) < 0)
-			notify->offset = HYPERCALL_NO_NOTIFY; /* no memory: the event still tells */
-	}
+	if (notify->offset != HYPERCALL_NO_NOTIFY)
+		clear_byte(share, notify->page, notify->offset);
 	if (notify->port != HYPERCALL_NO_NOTIFY)
 		evtchn_send(dom, notify->port);
 	free_notify(dom, notify);
@@ -241,6 +262,15 @@ static int new_share(struct hypercall_conn *conn, const struct hypercall_request
 	share->memfd = rc = open_memfd(nr_pages, share->writable);
 	if (rc < 0)
 		goto err_notify;
+	/* Now, because nobody can map it writable once the owner has sealed it. */
+	if (!share->writable && share->notify) {
+		share->notify_page = map_page(share, 0);
+		if (!share->notify_page) {
+			rc = -ENOMEM;
+			goto err_memfd;
+		}
+	}
+	share->conn = conn;
 	share->owner = dom;
 	share->peer = req->share.domid;
 	share->peer_serial = peer ? peer->serial : 0;
@@ -249,6 +279,8 @@ static int new_share(struct hypercall_conn *conn, const struct hypercall_request
 	*out = share;
 	return 0;
 
+err_memfd:
+	close(share->memfd);
 err_notify:
 	free_notify(dom, share->notify);
 err_free:
@@ -270,11 +302,16 @@ int grant_share(
 		return -EINVAL;
 	if (req->share.nr_pages > hv->limits.nr_grants - dom->nr_grants)
 		return -ENOSPC;
+	rc = domain_take_fds(dom, 1);
+	if (rc)
+		return rc;
 	rc = grow_grants(dom, req->share.nr_pages);
 	if (rc == 0)
 		rc = new_share(conn, req, &share);
-	if (rc)
+	if (rc) {
+		domain_return_fds(dom, 1);
 		return rc;
+	}
 	share->id = ++hv->last_share_id;
 	list_add_tail(&hv->share_hash[share->id % SHARE_HASH_SIZE], &share->hash_link);
 	list_add_tail(&conn->shares, &share->conn_link);
@@ -287,34 +324,27 @@ int grant_share(
 /* A share that this very connection made, or NULL. */
 static struct share *own_share(struct hypercall_conn *conn, uint64_t id)
 {
-	struct share *share;
+	struct share *share = find_share(conn->dom->hv, id);
 
-	list_for_each(share, &conn->shares, conn_link) {
-		if (share->id == id)
-			return share;
-	}
-	return NULL;
+	return share && share->conn == conn ? share : NULL;
 }
 
 int grant_share_ready(struct hypercall_conn *conn, uint64_t id)
 {
+	const int wanted = F_SEAL_FUTURE_WRITE | F_SEAL_SEAL;
 	struct share *share = own_share(conn, id);
+	int seals;
 
 	if (!share)
 		return -ENOENT;
 	if (share->ready)
 		return -EALREADY;
-	if (share->notify && !share->notify_page) {
-		share->notify_page =
-			mmap(NULL, PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, share->memfd, 0);
-		if (share->notify_page == MAP_FAILED) {
-			share->notify_page = NULL;
-			return -ENOMEM;
-		}
-	}
-	/* From here on nobody who holds the memfd can map it writable any more. */
-	if (fcntl(share->memfd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE | F_SEAL_SEAL) < 0)
+	/* The owner added them: adding takes the inode's lock (see clear_byte), looking does not. */
+	seals = fcntl(share->memfd, F_GET_SEALS);
+	if (seals < 0)
 		return -errno;
+	if ((seals & wanted) != wanted)
+		return -EPERM;
 	share->ready = true;
 	return 0;
 }
@@ -334,6 +364,8 @@ static void end_grants(struct share *share, uint32_t page, uint32_t nr_pages)
 	}
 	if (share->nr_granted == 0) {
 		list_del(&share->conn_link);
+		domain_return_fds(share->owner, 1);
+		share->conn = NULL;
 		share->owner = NULL;
 		release_share(share);
 	}
@@ -390,21 +422,30 @@ static struct share_use *find_use(struct hypercall_conn *conn, struct share *sha
 	return NULL;
 }
 
-static struct share_use *get_use(struct hypercall_conn *conn, struct share *share)
+/* The memfd outlives its owner for whoever has it mapped, who is charged for it as well. */
+static int get_use(struct hypercall_conn *conn, struct share *share, struct share_use **out)
 {
 	struct share_use *use = find_use(conn, share);
+	int rc;
 
+	*out = use;
 	if (use)
-		return use;
+		return 0;
+	rc = domain_take_fds(conn->dom, 1);
+	if (rc)
+		return rc;
 	use = calloc(1, sizeof(*use) + share->nr_pages * sizeof(use->counts[0]));
-	if (!use)
-		return NULL;
+	if (!use) {
+		domain_return_fds(conn->dom, 1);
+		return -ENOMEM;
+	}
 	use->share = share;
 	use->conn = conn;
 	list_init(&use->notifies);
 	list_add_tail(&share->uses, &use->share_link);
 	list_add_tail(&conn->uses, &use->conn_link);
-	return use;
+	*out = use;
+	return 0;
 }
 
 /* Drops an empty use, and with it perhaps the share. */
@@ -416,6 +457,7 @@ static void put_use(struct share_use *use)
 		return;
 	list_del(&use->share_link);
 	list_del(&use->conn_link);
+	domain_return_fds(use->conn->dom, 1);
 	free(use);
 	release_share(share);
 }
@@ -460,11 +502,9 @@ static int map_all(struct hypercall_conn *conn, const struct hypercall_request *
 		rc = lookup_gref(conn->dom, &grefs[i], writable, &share, &page);
 		if (rc)
 			break;
-		use = get_use(conn, share);
-		if (!use) {
-			rc = -ENOMEM;
+		rc = get_use(conn, share, &use);
+		if (rc)
 			break;
-		}
 		rc = count_map(use, page);
 		if (rc) {
 			put_use(use);

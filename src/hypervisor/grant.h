@@ -15,7 +15,10 @@ struct hypercall_conn;
 int grant_share(struct hypercall_conn *conn, const struct hypercall_request *req,
 	struct share **out) __attribute__((warn_unused_result));
 
-/* The owner has mapped the pages of a read-only share writable: seals it and lets others map it. */
+/*
+ * The owner has mapped the pages of a read-only share writable and sealed the memfd against other
+ * such mappings (FUTURE_WRITE and SEAL): lets the peer map it. -EPERM if the seals are missing.
+ */
 int grant_share_ready(struct hypercall_conn *conn, uint64_t share_id)
 	__attribute__((warn_unused_result));
 

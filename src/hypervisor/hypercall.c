@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/unixsock.h"
 #include "hypervisor/evtchn.h"
@@ -30,6 +31,7 @@ struct call {
 	size_t reply_len;
 	int fds[HYPERCALL_MAX_FDS];
 	unsigned int nr_fds;
+	int temporary_fd; /* closed once it is sent; -1: none */
 };
 
 static void conn_close(struct hypercall_conn *conn)
@@ -43,6 +45,7 @@ static void conn_close(struct hypercall_conn *conn)
 	close(conn->source.fd);
 	list_del(&conn->link);
 	dom->nr_hypercall_conns--;
+	domain_return_fds(dom, 1);
 	free(conn);
 }
 
@@ -114,9 +117,23 @@ static int call_bind(struct hypercall_conn *conn, struct call *call)
 			conn, call->req.evtchn.domid, call->req.evtchn.port, &port);
 	if (rc)
 		return rc;
+	rc = evtchn_port_fds(conn->dom, port, call->fds, &call->nr_fds);
+	if (rc)
+		return evtchn_unbind(conn, port) ? -EINVAL : rc;
+	if (call->nr_fds == 2)
+		call->temporary_fd = call->fds[0];
 	call->reply.head.evtchn.port = port;
 	call->reply.head.evtchn.kind = conn->dom->hv->port_kind;
-	call->nr_fds = evtchn_port_fds(conn->dom, port, call->fds);
+	return 0;
+}
+
+static int call_restrict(struct hypercall_conn *conn, uint32_t domid)
+{
+	if (conn->only_domid != HYPERCALL_DOMID_ANY)
+		return -EACCES;
+	if (domid >= DOMAIN_FIRST_RESERVED)
+		return -EINVAL;
+	conn->only_domid = domid;
 	return 0;
 }
 
@@ -171,10 +188,7 @@ static int dispatch(struct hypercall_conn *conn, struct call *call)
 	case HYPERCALL_UNBIND:
 		return evtchn_unbind(conn, req->evtchn.port);
 	case HYPERCALL_RESTRICT:
-		if (conn->only_domid != HYPERCALL_DOMID_ANY)
-			return -EACCES;
-		conn->only_domid = req->evtchn.domid;
-		return 0;
+		return call_restrict(conn, req->evtchn.domid);
 	default:
 		return call_bind(conn, call);
 	}
@@ -204,13 +218,15 @@ static void conn_ready(struct loop_source *source, uint32_t events)
 	memset(&call.reply.head, 0, sizeof(call.reply.head));
 	call.reply_len = sizeof(call.reply.head);
 	call.nr_fds = 0;
+	call.temporary_fd = -1;
 	if (events & EPOLLIN)
 		n = unixsock_recv(conn->source.fd, &call.req,
 			sizeof(call.req) + sizeof(call.grefs), NULL, 0, NULL, MSG_DONTWAIT);
 	if (n == -EAGAIN)
 		return;
 	if (n <= 0 || !request_complete(&call, (size_t)n)) {
-		if (n > 0 || n == -EMSGSIZE)
+		if ((n > 0 || n == -EMSGSIZE) &&
+			ratelimit_pass(&conn->dom->log_limit, 5, NSEC_PER_SEC))
 			log_warn("domain %u: malformed hypercall, connection closed", conn->dom->id);
 		conn_close(conn);
 		return;
@@ -221,20 +237,23 @@ static void conn_ready(struct loop_source *source, uint32_t events)
 	if (unixsock_send(conn->source.fd, &call.reply, call.reply_len, call.fds, call.nr_fds,
 		    MSG_DONTWAIT))
 		conn_close(conn);
+	if (call.temporary_fd >= 0)
+		close(call.temporary_fd);
 }
 
 void hypercall_accept(struct loop_source *source, uint32_t events)
 {
 	struct domain *dom = container_of(source, struct domain, hypercall_source);
 	struct hypercall_conn *conn;
-	int fd = accept4(source->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int fd = loop_accept(&dom->hv->loop, source->fd);
 
 	(void)events;
 	if (fd < 0)
 		return;
 	conn = dom->nr_hypercall_conns < dom->hv->limits.nr_connections ? calloc(1, sizeof(*conn))
 									: NULL;
-	if (!conn) {
+	if (!conn || domain_take_fds(dom, 1)) {
+		free(conn);
 		close(fd);
 		return;
 	}
@@ -246,6 +265,7 @@ void hypercall_accept(struct loop_source *source, uint32_t events)
 	list_init(&conn->uses);
 	list_init(&conn->ports);
 	if (loop_add(&dom->hv->loop, &conn->source, EPOLLIN)) {
+		domain_return_fds(dom, 1);
 		close(fd);
 		free(conn);
 		return;

@@ -13,6 +13,7 @@
 
 #include "common/hypercall.h"
 #include "common/list.h"
+#include "common/log.h"
 #include "hypervisor/loop.h"
 #include "xenstore/store.h"
 
@@ -38,6 +39,8 @@ struct hypervisor {
 	int run_dir_fd;
 	int lock_fd;
 	struct domain_limits limits;
+	unsigned int max_fds, nr_fds; /* descriptors that domains may cost, and do */
+	struct ratelimit log_limit;   /* of messages that dom0 can cause */
 	enum hypercall_port_kind port_kind;
 	uint64_t idle_timeout_ns; /* 0: none */
 	uint64_t last_activity_ns;

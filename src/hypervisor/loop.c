@@ -3,7 +3,9 @@
 #include "hypervisor/loop.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "common/clock.h"
@@ -13,12 +15,32 @@ int loop_init(struct loop *loop)
 	memset(loop, 0, sizeof(*loop));
 	list_init(&loop->timers);
 	loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	return loop->epoll_fd < 0 ? -errno : 0;
+	if (loop->epoll_fd < 0)
+		return -errno;
+	loop->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	return 0;
 }
 
 void loop_fini(struct loop *loop)
 {
 	close(loop->epoll_fd);
+	if (loop->spare_fd >= 0)
+		close(loop->spare_fd);
+}
+
+int loop_accept(struct loop *loop, int listen_fd)
+{
+	int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int rc = fd < 0 ? -errno : fd;
+
+	if ((rc != -EMFILE && rc != -ENFILE) || loop->spare_fd < 0)
+		return rc;
+	close(loop->spare_fd);
+	fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (fd >= 0)
+		close(fd);
+	loop->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	return rc;
 }
 
 int loop_add(struct loop *loop, struct loop_source *source, uint32_t events)
@@ -69,35 +91,46 @@ void loop_timer_cancel(struct loop_timer *timer)
 	list_del(&timer->link);
 }
 
-static int run_timers(struct loop *loop)
+static void run_timers(struct loop *loop)
 {
 	uint64_t now = clock_ns();
 	struct loop_timer *timer;
 
 	while (!list_empty(&loop->timers)) {
 		timer = list_first(&loop->timers, struct loop_timer, link);
-		if (timer->deadline_ns > now) {
-			uint64_t ms = (timer->deadline_ns - now) / NSEC_PER_MSEC + 1;
-			return ms > 60000 ? 60000 : (int)ms;
-		}
+		if (timer->deadline_ns > now)
+			return;
 		list_del(&timer->link);
 		timer->expired(timer);
 	}
-	return -1;
+}
+
+/* How long to wait for events: until the first timer. */
+static int wait_ms(const struct loop *loop)
+{
+	uint64_t now = clock_ns(), deadline_ns, ms;
+
+	if (list_empty(&loop->timers))
+		return -1;
+	deadline_ns = list_first(&loop->timers, struct loop_timer, link)->deadline_ns;
+	if (deadline_ns <= now)
+		return 0;
+	ms = (deadline_ns - now) / NSEC_PER_MSEC + 1;
+	return ms > 60000 ? 60000 : (int)ms;
 }
 
 int loop_run(struct loop *loop)
 {
-	int timeout_ms;
-
 	while (!loop->stopping) {
-		timeout_ms = run_timers(loop);
+		run_timers(loop);
 		if (loop->after_batch)
 			loop->after_batch(loop->after_batch_data);
 		if (loop->stopping)
 			break;
 		loop->batch_next = 0;
-		loop->batch_len = epoll_wait(loop->epoll_fd, loop->batch, LOOP_BATCH, timeout_ms);
+		/* Asked only now: what runs after a batch may set timers, too. */
+		loop->batch_len =
+			epoll_wait(loop->epoll_fd, loop->batch, LOOP_BATCH, wait_ms(loop));
 		if (loop->batch_len < 0) {
 			if (errno != EINTR)
 				return -errno;

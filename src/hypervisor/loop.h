@@ -27,6 +27,7 @@ struct loop_timer {
 
 struct loop {
 	int epoll_fd;
+	int spare_fd; /* given up for a moment when there is no descriptor left; see loop_accept */
 	bool stopping;
 	struct list timers; /* by deadline; few at a time */
 	struct epoll_event batch[LOOP_BATCH];
@@ -46,6 +47,12 @@ void loop_modify(struct loop *loop, struct loop_source *source, uint32_t events)
 
 /* Forgets the source and drops an event of it that is still to be delivered. Before close(). */
 void loop_remove(struct loop *loop, struct loop_source *source);
+
+/*
+ * Accepts a connection (non-blocking, close-on-exec). Returns the descriptor or -errno. Without a
+ * free descriptor the connection is closed, since it would be reported for ever if it stayed.
+ */
+int loop_accept(struct loop *loop, int listen_fd) __attribute__((warn_unused_result));
 
 /* A timer must be initialised once (loop_timer_init) and may be set again at any time. */
 void loop_timer_init(struct loop_timer *timer, void (*expired)(struct loop_timer *));

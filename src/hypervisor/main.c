@@ -14,6 +14,7 @@
 #include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -30,6 +31,8 @@
 
 #define EXIT_USAGE 2
 #define EXIT_RUNNING 75 /* EX_TEMPFAIL: another instance has the runtime directory */
+#define FDS_OWN 256 /* kept for ourselves, dom0 and the toolstack */
+#define FDS_WITHOUT_LIMIT (1u << 20)
 
 struct options {
 	bool daemon;
@@ -195,20 +198,47 @@ static void after_batch(void *data)
 
 /* ---- starting ---- */
 
+/* True if the lock file that we hold is the one that others would find. */
+static bool lock_is_current(const struct hypervisor *hv)
+{
+	struct stat held, found;
+
+	return fstat(hv->lock_fd, &held) == 0 &&
+		fstatat(hv->run_dir_fd, "lock", &found, AT_SYMLINK_NOFOLLOW) == 0 &&
+		held.st_dev == found.st_dev && held.st_ino == found.st_ino;
+}
+
+/* Opens and locks the lock file, again if its holder removed it at that moment. */
+static int open_lock(struct hypervisor *hv)
+{
+	int rc;
+
+	for (;;) {
+		hv->lock_fd = openat(hv->run_dir_fd, "lock",
+			O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+		if (hv->lock_fd < 0)
+			return -errno;
+		rc = flock(hv->lock_fd, LOCK_EX | LOCK_NB) < 0 ? -errno : 0;
+		if (rc == 0 && lock_is_current(hv))
+			return 0;
+		close(hv->lock_fd);
+		if (rc)
+			return rc;
+	}
+}
+
 /* Takes the runtime directory. Its lock file holds our process id, for people and `service`. */
 static int take_lock(struct hypervisor *hv)
 {
 	char pid[16];
-	int n;
+	int n, rc;
 
 	hv->run_dir_fd = open(hv->run_dir, O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (hv->run_dir_fd < 0)
 		return -errno;
-	hv->lock_fd = openat(hv->run_dir_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (hv->lock_fd < 0)
-		return -errno;
-	if (flock(hv->lock_fd, LOCK_EX | LOCK_NB) < 0)
-		return -errno;
+	rc = open_lock(hv);
+	if (rc)
+		return rc;
 	n = snprintf(pid, sizeof(pid), "%d\n", getpid());
 	if (ftruncate(hv->lock_fd, 0) < 0 || pwrite(hv->lock_fd, pid, (size_t)n, 0) < 0)
 		return -errno;
@@ -247,15 +277,21 @@ static int watch_signals(struct hypervisor *hv)
 	return loop_add(&hv->loop, &hv->signal_source, EPOLLIN);
 }
 
-/* A domain costs about ten descriptors here; take what the system allows. */
-static void raise_fd_limit(void)
+/* A domain costs about ten descriptors here; take what the system allows, but for our own. */
+static unsigned int raise_fd_limit(void)
 {
 	struct rlimit rl;
 
-	if (getrlimit(RLIMIT_NOFILE, &rl) == 0 && rl.rlim_cur < rl.rlim_max) {
+	if (getrlimit(RLIMIT_NOFILE, &rl) < 0)
+		return FDS_WITHOUT_LIMIT;
+	if (rl.rlim_cur < rl.rlim_max) {
 		rl.rlim_cur = rl.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &rl);
+		if (setrlimit(RLIMIT_NOFILE, &rl) < 0 && getrlimit(RLIMIT_NOFILE, &rl) < 0)
+			return FDS_WITHOUT_LIMIT;
 	}
+	if (rl.rlim_cur > FDS_WITHOUT_LIMIT)
+		return FDS_WITHOUT_LIMIT;
+	return rl.rlim_cur > FDS_OWN ? (unsigned int)rl.rlim_cur - FDS_OWN : 0;
 }
 
 static int hypervisor_init(struct hypervisor *hv, const struct options *opt)
@@ -389,7 +425,7 @@ int main(int argc, char **argv)
 
 	parse_options(argc, argv, &opt);
 	log_setup("ringfenced", opt.log_level);
-	raise_fd_limit();
+	hv.max_fds = raise_fd_limit();
 	rc = rundir_path(hv.run_dir, sizeof(hv.run_dir));
 	if (rc == 0)
 		rc = rundir_prepare(hv.run_dir);

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/unixsock.h"
 #include "hypervisor/supervisor.h"
@@ -40,10 +41,12 @@ static void conn_close(struct server_conn *sc)
 	close(sc->source.fd);
 	list_del(&sc->link);
 	list_del(&sc->flush_link);
-	if (sc->dom)
+	if (sc->dom) {
 		sc->dom->nr_store_conns--;
-	else
+		domain_return_fds(sc->dom, 1);
+	} else {
 		sc->hv->nr_dom0_conns--;
+	}
 	free(sc);
 }
 
@@ -73,8 +76,10 @@ static bool feed_input(struct server_conn *sc)
 	while (sc->nr_pending) {
 		taken = store_conn_input(sc->conn, sc->pending, sc->nr_pending);
 		if (taken < 0) {
-			log_warn("domain %u: store protocol violation, connection closed",
-				sc->dom ? sc->dom->id : 0);
+			if (ratelimit_pass(sc->dom ? &sc->dom->log_limit : &sc->hv->log_limit, 5,
+				    NSEC_PER_SEC))
+				log_warn("domain %u: store protocol violation, connection closed",
+					sc->dom ? sc->dom->id : 0);
 			return false;
 		}
 		if (taken == 0)
@@ -159,7 +164,7 @@ static void changed(void *store_data, const char *path)
 
 static void accept_conn(struct hypervisor *hv, struct domain *dom, int listen_fd)
 {
-	int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int fd = loop_accept(&hv->loop, listen_fd);
 	unsigned int *nr = dom ? &dom->nr_store_conns : &hv->nr_dom0_conns;
 	struct server_conn *sc;
 
@@ -167,7 +172,8 @@ static void accept_conn(struct hypervisor *hv, struct domain *dom, int listen_fd
 		return;
 	sc = *nr < (dom ? hv->limits.nr_connections : DOM0_CONNECTIONS_MAX) ? calloc(1, sizeof(*sc))
 									    : NULL;
-	if (!sc) {
+	if (!sc || (dom && domain_take_fds(dom, 1))) {
+		free(sc);
 		close(fd);
 		return;
 	}
@@ -178,6 +184,8 @@ static void accept_conn(struct hypervisor *hv, struct domain *dom, int listen_fd
 	sc->events = EPOLLIN;
 	list_init(&sc->flush_link);
 	if (store_conn_open(hv->store, dom ? dom->id : 0, sc, &sc->conn)) {
+		if (dom)
+			domain_return_fds(dom, 1);
 		close(fd);
 		free(sc);
 		return;

@@ -36,7 +36,9 @@ struct driver {
 	pid_t pid;		   /* 0 while it does not run */
 	struct loop_source source; /* its pidfd */
 	struct loop_timer timer;   /* start or stop takes too long; or: start it again */
-	bool ready, stopping;
+	bool ready;	    /* this process */
+	bool established;   /* one of its processes was; so it is started again when it ends */
+	bool stopping, late; /* late: killed because it did not get ready */
 	unsigned int nr_restarts;
 	uint64_t window_start_ns;
 	driver_started_fn *started;
@@ -101,11 +103,12 @@ static void restart(struct driver *driver)
 		driver->window_start_ns = now;
 		driver->nr_restarts = 0;
 	}
-	if (driver->nr_restarts++ >= RESTARTS_MAX) {
-		log_error("driver domain %s ended %u times within a minute, giving up", driver->name,
-			driver->nr_restarts);
+	if (driver->nr_restarts == RESTARTS_MAX) {
+		log_error("driver domain %s was restarted %u times within a minute, giving up",
+			driver->name, driver->nr_restarts);
 		return;
 	}
+	driver->nr_restarts++;
 	loop_timer_set(&driver->hv->loop, &driver->timer,
 		now + (RESTART_DELAY_NS << (driver->nr_restarts - 1)));
 }
@@ -113,7 +116,6 @@ static void restart(struct driver *driver)
 static void process_ended(struct loop_source *source, uint32_t events)
 {
 	struct driver *driver = container_of(source, struct driver, source);
-	bool was_ready = driver->ready;
 	char text[256], how[96];
 	int status;
 
@@ -134,13 +136,14 @@ static void process_ended(struct loop_source *source, uint32_t events)
 		return;
 	}
 	log_error("driver domain %s ended unexpectedly: %s", driver->name, how);
-	if (driver->started) {
-		snprintf(text, sizeof(text), "%s ended before it was ready: %s", driver->name, how);
-		tell_waiter(driver, -ECHILD, 0, text);
-		driver_free(driver);
-	} else if (was_ready) {
+	if (driver->established) {
 		restart(driver);
+		return;
 	}
+	snprintf(text, sizeof(text), "%s %s: %s", driver->name,
+		driver->late ? "did not get ready in time" : "ended before it was ready", how);
+	tell_waiter(driver, driver->late ? -ETIMEDOUT : -ECHILD, 0, text);
+	driver_free(driver);
 }
 
 static void timer_expired(struct loop_timer *timer)
@@ -151,12 +154,15 @@ static void timer_expired(struct loop_timer *timer)
 	if (driver->pid) {
 		log_error("driver domain %s does not %s, killing it", driver->name,
 			driver->stopping ? "end" : "get ready");
+		driver->late = true;
 		kill(driver->pid, SIGKILL);
 		return;
 	}
 	rc = launch(driver);
-	if (rc)
+	if (rc) {
 		log_error("cannot start driver domain %s again: %s", driver->name, strerror(-rc));
+		restart(driver);
+	}
 }
 
 /* ---- starting a process ---- */
@@ -167,6 +173,7 @@ static void __attribute__((noreturn)) exec_child(
 {
 	sigset_t none;
 
+	signal(SIGPIPE, SIG_DFL);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -273,6 +280,12 @@ static char **copy_argv(char *const *argv)
 	return copy;
 }
 
+/* Its process has ended and will not be started again; only its last figures are left. */
+static bool given_up(const struct driver *driver)
+{
+	return !driver->pid && list_empty(&driver->timer.link);
+}
+
 int driver_start(struct hypervisor *hv, const char *name, char *const *argv,
 	driver_started_fn *started, void *data)
 {
@@ -280,8 +293,12 @@ int driver_start(struct hypervisor *hv, const char *name, char *const *argv,
 	int rc;
 
 	list_for_each(driver, &hv->drivers, link) {
-		if (strcmp(driver->name, name) == 0)
+		if (strcmp(driver->name, name) != 0)
+			continue;
+		if (!given_up(driver))
 			return -EEXIST;
+		driver_free(driver);
+		break;
 	}
 	if (!domain_name_valid(name))
 		return -EINVAL;
@@ -310,8 +327,10 @@ void driver_forget_waiter(struct hypervisor *hv, void *data)
 	struct driver *driver;
 
 	list_for_each(driver, &hv->drivers, link) {
-		if (driver->started_data == data)
+		if (driver->started_data == data) {
 			driver->started = NULL;
+			driver->started_data = NULL;
+		}
 	}
 }
 
@@ -332,7 +351,7 @@ void supervisor_store_changed(struct hypervisor *hv, const char *path)
 		if (strcmp(path, activity) == 0)
 			hv->last_activity_ns = clock_ns();
 		if (strcmp(path, ready) == 0 && !driver->ready && !driver->stopping) {
-			driver->ready = true;
+			driver->ready = driver->established = true;
 			loop_timer_cancel(&driver->timer);
 			log_info("driver domain %s is ready", driver->name);
 			tell_waiter(driver, 0, driver->dom->id, NULL);

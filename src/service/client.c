@@ -26,6 +26,7 @@
 #define MAX_REQUESTS 1000000000000ull
 #define DISK_NAME "disk1"
 #define DISK_VDEV "xvda"
+#define CONNECT_TIMEOUT_MS 20000 /* a loaded machine may need a while for many clients at once */
 
 static const char help_text[] =
 	"Usage: client [OPTION]... NUM_OF_THREADS NUM_OF_REQUESTS\n"
@@ -161,6 +162,7 @@ static int connect_disk(const struct client_options *options, struct connection 
 {
 	const struct rf_blk_options blk_options = {
 		.wait_policy = options->wait_policy,
+		.connect_timeout_ms = CONNECT_TIMEOUT_MS,
 		.log = log_blk,
 	};
 	char name[32], error[256] = "";

@@ -4,9 +4,8 @@
  * one-shot entry for each port: an entry that fired is silent until unmask re-arms it, which is
  * the masking that the header describes.
  *
- * An eventfd port is waited for through a small epoll set of its own, edge-triggered: it is ready
- * from a notification (a write of 0, which leaves the eventfd's counter at 1) until we take the
- * event, no matter what the peer does to the counter. docs/design/event-channels.md explains why.
+ * An eventfd port is waited for through an epoll set of its own, made by the hypervisor, which is
+ * ready from a notification until we take its events. docs/design/event-channels.md explains why.
  */
 #include <xenevtchn.h>
 
@@ -26,8 +25,7 @@ struct port {
 	bool bound;
 	bool dead; /* the peer shut its end down: nothing will ever come */
 	uint32_t kind;
-	int rx, tx;   /* eventfds; or the same socket twice */
-	int wait_fd;  /* what is in the handle's epoll set: the port's own set, or the socket */
+	int rx, tx;   /* the port's set and the peer's eventfd; or the same socket twice */
 };
 
 struct xenevtchn_handle {
@@ -84,8 +82,6 @@ RF_EXPORT xenevtchn_handle *xenevtchn_fdopen(
 /* Closes the descriptors of a port. Lock held, or no other thread. */
 static void port_close(struct port *port)
 {
-	if (port->wait_fd != port->rx)
-		close(port->wait_fd);
 	if (port->tx != port->rx)
 		close(port->tx);
 	close(port->rx);
@@ -128,12 +124,12 @@ static struct port *find_port(xenevtchn_handle *xce, evtchn_port_t number)
  */
 static void drain(struct port *port)
 {
-	struct epoll_event ev;
+	struct epoll_event ev[HYPERCALL_WAIT_EVENTS];
 	char bytes[8];
 	ssize_t n = 1;
 
 	if (port->kind == HYPERCALL_PORT_EVENTFD) {
-		epoll_wait(port->wait_fd, &ev, 1, 0);
+		epoll_wait(port->rx, ev, HYPERCALL_WAIT_EVENTS, 0);
 		return;
 	}
 	for (int i = 0; i < DRAIN_MAX && n > 0; i++)
@@ -162,43 +158,18 @@ static int reserve_slot(xenevtchn_handle *xce, uint32_t number)
 	return 0;
 }
 
-/* Prepares what the handle's set will wait for. */
-static int open_wait_fd(struct port *port)
-{
-	struct epoll_event ev = {.events = EPOLLIN | EPOLLET};
-
-	if (port->kind == HYPERCALL_PORT_SEQPACKET) {
-		port->wait_fd = port->rx;
-		return 0;
-	}
-	port->wait_fd = epoll_create1(EPOLL_CLOEXEC);
-	if (port->wait_fd < 0)
-		return -1;
-	if (epoll_ctl(port->wait_fd, EPOLL_CTL_ADD, port->rx, &ev) < 0) {
-		close(port->wait_fd);
-		return -1;
-	}
-	return 0;
-}
-
 static int add_port(xenevtchn_handle *xce, uint32_t number, struct port *port, bool pending)
 {
 	struct epoll_event ev = {.events = EPOLLIN | EPOLLONESHOT, .data.u32 = number};
 	int rc = -1;
 
-	if (open_wait_fd(port) < 0) {
-		if (port->tx != port->rx)
-			close(port->tx);
-		close(port->rx);
-		return -1;
-	}
 	port->bound = true;
-	/* A fresh entry starts out ready, as Xen wants it of an interdomain port only. */
+	/* A fresh set starts out ready, as Xen wants it of an interdomain port only. */
 	if (!pending)
 		drain(port);
 	pthread_mutex_lock(&xce->lock);
 	if (reserve_slot(xce, number) == 0 &&
-		epoll_ctl(xce->epoll_fd, EPOLL_CTL_ADD, port->wait_fd, &ev) == 0) {
+		epoll_ctl(xce->epoll_fd, EPOLL_CTL_ADD, port->rx, &ev) == 0) {
 		xce->ports[number] = *port;
 		rc = 0;
 	}
@@ -277,7 +248,7 @@ RF_EXPORT int xenevtchn_unbind(xenevtchn_handle *xce, evtchn_port_t number)
 	pthread_mutex_lock(&xce->lock);
 	port = find_port(xce, number);
 	if (port) {
-		epoll_ctl(xce->epoll_fd, EPOLL_CTL_DEL, port->wait_fd, NULL);
+		epoll_ctl(xce->epoll_fd, EPOLL_CTL_DEL, port->rx, NULL);
 		port_close(port);
 	}
 	pthread_mutex_unlock(&xce->lock);
@@ -288,20 +259,20 @@ RF_EXPORT int xenevtchn_unbind(xenevtchn_handle *xce, evtchn_port_t number)
 
 RF_EXPORT int xenevtchn_notify(xenevtchn_handle *xce, evtchn_port_t number)
 {
-	static const uint64_t zero;
+	static const uint64_t one = 1;
 	struct port *port;
 	ssize_t n = -1;
 
 	pthread_mutex_lock(&xce->lock);
 	port = find_port(xce, number);
 	if (port && port->kind == HYPERCALL_PORT_EVENTFD) {
-		n = write(port->tx, &zero, sizeof(zero));
+		n = write(port->tx, &one, sizeof(one));
 	} else if (port) {
-		n = send(port->tx, &zero, 1, MSG_DONTWAIT | MSG_NOSIGNAL);
-		/* A full queue is as pending as it gets; a peer that shut down does not care. */
-		if (n < 0 && (errno == EAGAIN || errno == EPIPE || errno == ENOBUFS))
-			n = 0;
+		n = send(port->tx, &one, 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 	}
+	/* A full queue is as pending as it gets; a peer that shut down does not care. */
+	if (n < 0 && port && (errno == EAGAIN || errno == EPIPE || errno == ENOBUFS))
+		n = 0;
 	pthread_mutex_unlock(&xce->lock);
 	return n < 0 ? -1 : 0;
 }
@@ -317,7 +288,7 @@ static bool take_event(xenevtchn_handle *xce, uint32_t number)
 	if (port) {
 		drain(port);
 		if (port->dead)
-			epoll_ctl(xce->epoll_fd, EPOLL_CTL_DEL, port->wait_fd, NULL);
+			epoll_ctl(xce->epoll_fd, EPOLL_CTL_DEL, port->rx, NULL);
 		taken = true;
 	}
 	pthread_mutex_unlock(&xce->lock);
@@ -356,7 +327,7 @@ RF_EXPORT int xenevtchn_unmask(xenevtchn_handle *xce, evtchn_port_t number)
 	pthread_mutex_lock(&xce->lock);
 	port = find_port(xce, number);
 	if (port)
-		rc = port->dead ? 0 : epoll_ctl(xce->epoll_fd, EPOLL_CTL_MOD, port->wait_fd, &ev);
+		rc = port->dead ? 0 : epoll_ctl(xce->epoll_fd, EPOLL_CTL_MOD, port->rx, &ev);
 	pthread_mutex_unlock(&xce->lock);
 	return rc;
 }

@@ -95,6 +95,22 @@ void gnt_region_remove(struct xengntdev_handle *handle, struct gnt_region *regio
 	memmove(region, region + 1, (handle->nr_regions - at) * sizeof(*region));
 }
 
+int gnt_region_drop(struct xengntdev_handle *handle, struct gnt_region *region, uint32_t page,
+	uint32_t nr_pages)
+{
+	if (region->nr_maps == nr_pages) {
+		munmap(region->addr, (size_t)region->nr_pages * GNT_PAGE_SIZE);
+		gnt_region_remove(handle, region);
+		return 0;
+	}
+	if (mmap(region->addr + (size_t)page * GNT_PAGE_SIZE, (size_t)nr_pages * GNT_PAGE_SIZE,
+		    PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
+		    0) == MAP_FAILED)
+		return -1;
+	region->nr_maps -= nr_pages;
+	return 0;
+}
+
 void *gnt_mmap(void *at, uint32_t nr_pages, int prot, int memfd, uint32_t first_page)
 {
 	size_t len = (size_t)nr_pages * GNT_PAGE_SIZE;

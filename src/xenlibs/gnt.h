@@ -56,6 +56,13 @@ bool gnt_region_add(struct xengntdev_handle *handle, const struct gnt_region *re
 void gnt_region_remove(struct xengntdev_handle *handle, struct gnt_region *region);
 
 /*
+ * Takes some pages of a region out of use. Their addresses stay reserved until the last page is
+ * dropped and the region goes, so that regions never overlap. 0 or -1 with errno. Lock held.
+ */
+int gnt_region_drop(struct xengntdev_handle *handle, struct gnt_region *region, uint32_t page,
+	uint32_t nr_pages);
+
+/*
  * Maps a memfd's pages shared, not inherited by fork (as gntdev's VM_DONTCOPY). `at` NULL: where
  * there is room. Returns the address or NULL with errno.
  */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* libxengnttab's grant sharing interface, with the semantics of xengnttab.h. */
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -36,24 +37,36 @@ static void undo_share(xengntshr_handle *xgs, uint64_t share_id, uint32_t nr_pag
 	errno = saved;
 }
 
+#ifndef F_SEAL_FUTURE_WRITE
+#define F_SEAL_FUTURE_WRITE 0x0010
+#endif
+
 /*
- * Maps what was shared and, for a read-only grant, has the hypervisor seal it now that our own
- * writable mapping exists.
+ * Now that our own writable mapping exists, nobody who holds the memfd of a read-only grant shall
+ * be able to make another; then the hypervisor gives it to the peer.
  */
-static void *map_share(
-	xengntshr_handle *xgs, uint64_t share_id, uint32_t nr_pages, bool writable, int memfd)
+static int seal_share(xengntshr_handle *xgs, uint64_t share_id, int memfd)
 {
 	struct hypercall_request req = {
 		.op = HYPERCALL_SHARE_READY, .range = {.share_id = share_id}};
-	struct gnt_region region = {.nr_pages = nr_pages, .share_id = share_id, .writable = true};
 	struct hypercall_reply reply;
+
+	if (fcntl(memfd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE | F_SEAL_SEAL) < 0)
+		return -1;
+	return link_call(&xgs->link, &req, NULL, 0, &reply, NULL, 0, NULL, 0);
+}
+
+static void *map_share(
+	xengntshr_handle *xgs, uint64_t share_id, uint32_t nr_pages, bool writable, int memfd)
+{
+	struct gnt_region region = {.nr_pages = nr_pages, .share_id = share_id, .writable = true};
 	int saved;
 
 	region.addr = gnt_mmap(NULL, nr_pages, PROT_READ | PROT_WRITE, memfd, 0);
 	if (!region.addr)
 		return NULL;
 	region.nr_maps = nr_pages;
-	if (!writable && link_call(&xgs->link, &req, NULL, 0, &reply, NULL, 0, NULL, 0) < 0)
+	if (!writable && seal_share(xgs, share_id, memfd) < 0)
 		goto err;
 	pthread_mutex_lock(&xgs->lock);
 	bool added = gnt_region_add(xgs, &region);
@@ -122,7 +135,8 @@ RF_EXPORT int xengntshr_unshare(xengntshr_handle *xgs, void *start_address, uint
 	region = gnt_region_find(xgs, start_address);
 	size_t offset = region ? (size_t)((char *)start_address - region->addr) : 0;
 	uint32_t page = (uint32_t)(offset / GNT_PAGE_SIZE);
-	if (!region || offset % GNT_PAGE_SIZE || count == 0 || count > region->nr_pages - page) {
+	if (!region || offset % GNT_PAGE_SIZE || count == 0 || count > region->nr_pages - page ||
+		count > region->nr_maps) {
 		errno = EINVAL;
 		goto out;
 	}
@@ -130,10 +144,8 @@ RF_EXPORT int xengntshr_unshare(xengntshr_handle *xgs, void *start_address, uint
 	req.range.page = page;
 	req.range.nr_pages = count;
 	/* Unmap before the grants end: the notification says that we are done with the page. */
-	munmap(start_address, (size_t)count * GNT_PAGE_SIZE);
-	region->nr_maps -= count;
-	if (region->nr_maps == 0)
-		gnt_region_remove(xgs, region);
+	if (gnt_region_drop(xgs, region, page, count) < 0)
+		goto out;
 	rc = link_call(&xgs->link, &req, NULL, 0, &reply, NULL, 0, NULL, 0);
 out:
 	pthread_mutex_unlock(&xgs->lock);

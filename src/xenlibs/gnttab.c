@@ -241,7 +241,7 @@ RF_EXPORT void *xengnttab_map_grant_ref_notify(xengnttab_handle *xgt, uint32_t d
 static int unmap_share(
 	xengnttab_handle *xgt, struct gnt_region *region, uint32_t page, uint32_t count)
 {
-	if (count > region->nr_pages - page) {
+	if (count > region->nr_pages - page || count > region->nr_maps) {
 		errno = EINVAL;
 		return -1;
 	}

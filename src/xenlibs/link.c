@@ -73,6 +73,9 @@ void link_close(struct link *link)
 {
 	int saved = errno;
 
+	/* A forked child may hold the connection too; what it stood for ends now all the same. */
+	if (link->fd >= 0 && !link_inherited(link))
+		shutdown(link->fd, SHUT_RDWR);
 	if (link->fd >= 0)
 		close(link->fd);
 	if (link->own_logger)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Replays a harness's kept corpus in an ordinary build: replay_NAME runs every file below
- * tests/fuzz/corpus/NAME, one TAP test a file. A finding shows as a crash or a sanitizer's report.
+ * Replays a harness's kept corpus in an ordinary build: replay_PART_NAME runs every file below
+ * tests/fuzz/corpus/PART, one TAP test a file. A finding shows as a crash or a sanitizer's report.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -42,11 +42,12 @@ int main(int argc, char **argv)
 	int nr, nr_tests = 0, failed = 0;
 
 	if (argc != 1 || !name) {
-		fprintf(stderr, "usage: replay_NAME, with RF_ROOT naming the project's folder\n");
+		fprintf(stderr, "usage: replay_PART_NAME, with RF_ROOT naming the project's folder\n");
 		return 2;
 	}
-	snprintf(dir, sizeof(dir), "%s/tests/fuzz/corpus/%s", root ? root : ".",
-		name + strlen("replay_"));
+	name += strlen("replay_");
+	snprintf(dir, sizeof(dir), "%s/tests/fuzz/corpus/%.*s", root ? root : ".",
+		(int)strcspn(name, "_"), name);
 	nr = scandir(dir, &entries, NULL, alphasort);
 	if (nr < 0) {
 		printf("Bail out! %s: %s\n", dir, strerror(errno));

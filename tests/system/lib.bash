@@ -133,21 +133,26 @@ start_client() { # OUT [OPTION]... THREADS REQUESTS
 	CLIENT=$!
 }
 
-# A client that runs until something happens to it: returns once it has reported progress. Its pid
-# is in $CLIENT, what it says goes to client.out and, through a pipe, to descriptor $CLIENT_ERR.
+# A client that runs until something happens to it: returns once so many requests were answered
+# that some are in its files. Its pid is in $CLIENT, its result goes to client.out, and what it says
+# through a pipe to descriptor $CLIENT_ERR.
 start_endless_client() { # [THREADS]
-	local line
+	local line nr_lines nr_done=0
 	rm -f progress.pipe
 	mkfifo progress.pipe
 	# Opened both ways, so that neither end waits for the other.
 	exec {CLIENT_ERR}<>progress.pipe
 	"$RF_BIN/client" --progress "${1:-4}" 100000000000 >client.out 2>&"$CLIENT_ERR" 3>&- &
 	CLIENT=$!
-	read -r -t "$BOUND" -u "$CLIENT_ERR" line
-	[[ $line == *requests* ]] || {
-		echo "client: $line"
-		return 1
-	}
+	for ((nr_lines = 0; nr_lines < 4 * BOUND && nr_done < 2500; nr_lines++)); do
+		read -r -t "$BOUND" -u "$CLIENT_ERR" line
+		[[ $line =~ ([0-9]+)\ of\ [0-9]+\ requests ]] || {
+			echo "client: $line"
+			return 1
+		}
+		nr_done=${BASH_REMATCH[1]}
+	done
+	[ "$nr_done" -ge 2500 ]
 }
 
 # Waits for a child of the test, at most so many seconds; its status is in $status.
@@ -160,11 +165,12 @@ wait_for_end() { # PID SECONDS
 	wait "$1" || status=$?
 }
 
-# What the endless client said after its first progress, in $output.
+# What the endless client, which has ended, said after its first progress, in $output.
 collect_client_errors() {
 	local line
 	output=
-	while read -r -t 0.1 -u "$CLIENT_ERR" line; do
+	echo END >&"$CLIENT_ERR"
+	while read -r -t "$BOUND" -u "$CLIENT_ERR" line && [ "$line" != END ]; do
 		output+=$line$'\n'
 	done
 	exec {CLIENT_ERR}<&-
