@@ -22,6 +22,7 @@ struct image {
 	/* I/Os at the device, of all workers. Relaxed: it only steers how much more is sent there. */
 	atomic_uint nr_in_flight;
 	atomic_uint nr_active; /* domains with requests, summed over the workers */
+	atomic_uint nr_sparse; /* those of them that keep few requests outstanding (sched.h) */
 };
 
 struct image_cache_config {

@@ -93,6 +93,11 @@ bool queue_has_work(struct queue *queue)
 	return queue->waiting || nr_available(queue) > 0;
 }
 
+unsigned int queue_outstanding(struct queue *queue)
+{
+	return queue->nr_in_flight + nr_available(queue);
+}
+
 unsigned int queue_take(struct queue *queue)
 {
 	struct request *req = queue->waiting, *next;

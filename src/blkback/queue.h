@@ -109,6 +109,9 @@ unsigned int queue_take(struct queue *queue);
 /* True if the ring has a request that can be taken, or one waits for the driver. */
 bool queue_has_work(struct queue *queue);
 
+/* Requests that are taken and not answered, or wait in the ring. */
+unsigned int queue_outstanding(struct queue *queue);
+
 /* Publishes the answers, and notifies the front end if it asked for that. */
 void queue_push(struct queue *queue);
 

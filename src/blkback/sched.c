@@ -7,6 +7,7 @@
 
 #define QUANTUM 4	  /* units of 4 KiB a turn at the default weight, while domains compete */
 #define QUANTUM_ALONE 64
+#define EPOCH 64	  /* requests of a domain over which its peak is taken */
 #define BATCH 64	  /* requests a run: then completions and answers get their turn */
 
 void sched_init(struct sched *sched, unsigned int window)
@@ -95,12 +96,32 @@ void sched_remove(struct queue *queue)
 	put_image(si);
 }
 
+/* Adds the active client to the image's count of sparse ones, or takes it off. */
+static void count_sparse(struct sched_client *client, bool sparse)
+{
+	atomic_uint *nr = &client->image->image->nr_sparse;
+
+	if (sparse == client->sparse)
+		return;
+	client->sparse = sparse;
+	if (sparse)
+		atomic_fetch_add_explicit(nr, 1, memory_order_relaxed);
+	else
+		atomic_fetch_sub_explicit(nr, 1, memory_order_relaxed);
+}
+
+static bool is_sparse(const struct sched_client *client)
+{
+	return client->peak <= SCHED_SPARSE_MAX && client->last_peak <= SCHED_SPARSE_MAX;
+}
+
 void sched_polled(struct queue *queue)
 {
 	struct sched_client *client = queue->client;
 
 	if (client->nr_polled++)
 		return;
+	count_sparse(client, is_sparse(client));
 	/* It had no work, so it goes first now; the turn that this gives it is paid for. */
 	list_insert(&client->image->active, &client->active_link);
 	client->deficit = 0;
@@ -114,6 +135,7 @@ void sched_unpolled(struct queue *queue)
 	if (--client->nr_polled)
 		return;
 	list_del(&client->active_link);
+	count_sparse(client, false);
 	atomic_fetch_sub_explicit(&client->image->image->nr_active, 1, memory_order_relaxed);
 }
 
@@ -129,6 +151,21 @@ void sched_io_ended(struct queue *queue)
 	atomic_fetch_sub_explicit(&queue->config.image->nr_in_flight, 1, memory_order_relaxed);
 }
 
+/* Notes how much the client has outstanding, before a request of the queue is taken. */
+static void note_outstanding(struct sched_client *client, struct queue *queue)
+{
+	unsigned int nr = queue_outstanding(queue);
+
+	if (nr > client->peak)
+		client->peak = nr;
+	if (++client->nr_in_epoch == EPOCH) {
+		client->nr_in_epoch = 0;
+		client->last_peak = client->peak;
+		client->peak = 0;
+	}
+	count_sparse(client, is_sparse(client));
+}
+
 /* One request of the client, its queues in rotation. Returns its cost, 0 if there is none. */
 static unsigned int take_one(struct sched_client *client)
 {
@@ -141,8 +178,9 @@ static unsigned int take_one(struct sched_client *client)
 			list_del(&queue->client_link);
 			list_add_tail(&client->queues, &queue->client_link);
 		}
-		if (!queue->polled)
+		if (!queue->polled || !queue_has_work(queue))
 			continue;
+		note_outstanding(client, queue);
 		cost = queue_take(queue);
 		if (cost)
 			return cost;
@@ -152,8 +190,12 @@ static unsigned int take_one(struct sched_client *client)
 
 static bool window_full(const struct sched *sched, const struct sched_image *si)
 {
+	unsigned int window = sched->window;
+
+	if (atomic_load_explicit(&si->image->nr_sparse, memory_order_relaxed))
+		window >>= SCHED_SPARSE_SHIFT;
 	return atomic_load_explicit(&si->image->nr_in_flight, memory_order_relaxed) >=
-		sched->window;
+		(window ? window : 1);
 }
 
 /* Domains with nothing at the device: one request each, whatever the window says. */

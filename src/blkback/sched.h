@@ -7,6 +7,9 @@
  * While several domains compete for an image, a window bounds what is in flight at the device:
  * fairness needs the backlog in the rings, where it can be ordered, and not in the device. A domain
  * with nothing in flight goes first and past the window. A domain alone has no window.
+ *
+ * A *sparse* domain keeps so few requests outstanding that its rate is given by their latency, and
+ * that by what else is at the device. While one competes, the window of all is a narrower one.
  */
 #ifndef RF_BLKBACK_SCHED_H
 #define RF_BLKBACK_SCHED_H
@@ -16,6 +19,8 @@
 #include "blkback/queue.h"
 
 #define SCHED_WINDOW_DEFAULT 8u
+#define SCHED_SPARSE_MAX 2u    /* outstanding requests of a sparse domain */
+#define SCHED_SPARSE_SHIFT 2u  /* the window is divided by 4 while one competes */
 #define SCHED_WEIGHT_DEFAULT 256u
 
 /* One image as this worker sees it. */
@@ -35,6 +40,9 @@ struct sched_client {
 	unsigned int weight;
 	int deficit; /* units of 4 KiB that it may still take in its turn */
 	unsigned int nr_in_flight;
+	/* The most that it had outstanding, in this epoch of its requests and the one before. */
+	unsigned int peak, last_peak, nr_in_epoch;
+	bool sparse; /* and counted as such in the image while active */
 	unsigned int nr_queues, nr_polled;
 	struct list queues;
 };

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -63,11 +64,14 @@ int unixsock_listen(int dir_fd, const char *name, int type)
 
 static int connect_address(const struct sockaddr_un *sa, int type)
 {
+	/* A listener that does not accept must not hold us for ever. */
+	const struct timeval limit = {.tv_sec = 5}, none = {0};
 	int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
 	int rc;
 
 	if (fd < 0)
 		return -errno;
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
 	do {
 		rc = connect(fd, (const struct sockaddr *)sa, sizeof(*sa));
 	} while (rc < 0 && errno == EINTR);
@@ -76,6 +80,7 @@ static int connect_address(const struct sockaddr_un *sa, int type)
 		close(fd);
 		return rc;
 	}
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &none, sizeof(none));
 	return fd;
 }
 

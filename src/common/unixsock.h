@@ -15,7 +15,10 @@
  */
 int unixsock_listen(int dir_fd, const char *name, int type) __attribute__((warn_unused_result));
 
-/* Connects to the socket at `path` (blocking descriptor). Returns the descriptor or -errno. */
+/*
+ * Connects to the socket at `path`; waits at most 5 seconds (-EAGAIN then). Returns a blocking
+ * descriptor or -errno.
+ */
 int unixsock_connect(const char *path, int type) __attribute__((warn_unused_result));
 
 /*

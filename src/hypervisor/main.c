@@ -15,6 +15,7 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -151,8 +152,26 @@ static void parse_options(int argc, char **argv, struct options *opt)
 
 /* ---- ending ---- */
 
+/* The last figures also go to the log: after an idle end nobody is there to be told. */
+static void log_stats(struct hypervisor *hv)
+{
+	size_t size = 0;
+	char *text = NULL, *line, *rest;
+	FILE *out = open_memstream(&text, &size);
+
+	if (!out)
+		return;
+	drivers_print_stats(hv, out);
+	if (fclose(out) == 0) {
+		for (line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
+			log_info("%s", line);
+	}
+	free(text);
+}
+
 static void finish_shutdown(struct hypervisor *hv)
 {
+	log_stats(hv);
 	control_server_shutdown_done(hv);
 	loop_stop(&hv->loop);
 }
@@ -214,31 +233,17 @@ static int open_lock(struct hypervisor *hv)
 	int rc;
 
 	for (;;) {
-		hv->lock_fd = openat(hv->run_dir_fd, "lock",
-			O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+		do {
+		if (hv->lock_fd > 0)
+			close(hv->lock_fd);
+		hv->lock_fd = openat(
+			hv->run_dir_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 		if (hv->lock_fd < 0)
 			return -errno;
-		rc = flock(hv->lock_fd, LOCK_EX | LOCK_NB) < 0 ? -errno : 0;
-		if (rc == 0 && lock_is_current(hv))
-			return 0;
-		close(hv->lock_fd);
-		if (rc)
-			return rc;
-	}
-}
-
-/* Takes the runtime directory. Its lock file holds our process id, for people and `service`. */
-static int take_lock(struct hypervisor *hv)
-{
-	char pid[16];
-	int n, rc;
-
-	hv->run_dir_fd = open(hv->run_dir, O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (hv->run_dir_fd < 0)
-		return -errno;
-	rc = open_lock(hv);
-	if (rc)
-		return rc;
+		if (flock(hv->lock_fd, LOCK_EX | LOCK_NB) < 0)
+			return -errno;
+		/* An ending instance may have removed the file between the two. */
+	} while (!is_current_lock(hv));
 	n = snprintf(pid, sizeof(pid), "%d\n", getpid());
 	if (ftruncate(hv->lock_fd, 0) < 0 || pwrite(hv->lock_fd, pid, (size_t)n, 0) < 0)
 		return -errno;

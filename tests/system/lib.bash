@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-# shellcheck shell=bash disable=SC2034 # status, output, CLIENT belong to the tests
+# shellcheck shell=bash disable=SC2034,SC2119,SC2120 # status, output, CLIENT are for the tests
 # What the system tests share. Each test has a folder and a runtime directory of its own; whatever
 # it started is ended in teardown, also after a failure. $RF_BIN names the programs to be tested.
 
