@@ -63,7 +63,7 @@ static const char *read_ring_refs(struct vbd *vbd, struct front_nodes *front)
 {
 	struct xs_handle *xs = vbd->ctx->xs;
 	uint64_t order = 0, value;
-	char node[16];
+	char node[24];
 	int rc;
 
 	rc = xenbus_read_u64(xs, vbd->frontend, "ring-page-order", 0, VBD_MAX_RING_PAGE_ORDER, &order);
@@ -161,7 +161,7 @@ static void fail(struct vbd *vbd, const char *why)
 		log_error("domain %u device %u: %s; the device is closed", vbd->domid, vbd->device,
 			why);
 	vbd->failed = true;
-	if (xenbus_printf(vbd->ctx->xs, XBT_NULL, vbd->path, "error", "%s", why))
+	if (xenbus_write_error(vbd->ctx->xs, vbd->path, why))
 		log_debug("cannot write the error node");
 	set_state(vbd, XenbusStateClosing);
 }
@@ -220,8 +220,9 @@ void vbd_message(struct vbd *vbd, enum vbd_message message)
 
 /* ---- offering the disk ---- */
 
-static int write_offer(struct vbd *vbd, xs_transaction_t t)
+static int write_offer(void *data, xs_transaction_t t)
 {
+	struct vbd *vbd = data;
 	const struct driver_geometry *geo = &vbd->image->disk->geometry;
 	struct xs_handle *xs = vbd->ctx->xs;
 	const struct {
@@ -248,39 +249,23 @@ static int write_offer(struct vbd *vbd, xs_transaction_t t)
 	return rc;
 }
 
-static int publish_offer(struct vbd *vbd)
-{
-	struct xs_handle *xs = vbd->ctx->xs;
-	xs_transaction_t t;
-	int rc;
-
-	do {
-		t = xs_transaction_start(xs);
-		if (!t)
-			return -errno;
-		rc = write_offer(vbd, t);
-		if (!xs_transaction_end(xs, t, rc != 0) && rc == 0)
-			rc = -errno;
-	} while (rc == -EAGAIN);
-	return rc;
-}
-
 static int open_image(struct vbd *vbd)
 {
 	char *target = xenbus_read(vbd->ctx->xs, vbd->path, "params");
 	char *mode = xenbus_read(vbd->ctx->xs, vbd->path, "mode");
-	char error[192] = "";
+	char error[192] = "", text[448];
 	int rc = -ENOENT;
 
 	if (target && mode)
 		rc = image_get(target, mode[0] != 'w', &vbd->ctx->cache, &vbd->image, error,
 			sizeof(error));
-	if (rc)
-		log_error("domain %u device %u: cannot open %s: %s", vbd->domid, vbd->device,
-			target ? target : "(no params)", error[0] ? error : strerror(-rc));
-	if (rc && xenbus_printf(vbd->ctx->xs, XBT_NULL, vbd->path, "error", "%s: %s",
-			  target ? target : "no params", error[0] ? error : strerror(-rc)))
-		log_debug("cannot write the error node");
+	if (rc) {
+		snprintf(text, sizeof(text), "cannot open %.200s: %s", target ? target : "(no params)",
+			error[0] ? error : strerror(-rc));
+		log_error("domain %u device %u: %s", vbd->domid, vbd->device, text);
+		if (xenbus_write_error(vbd->ctx->xs, vbd->path, text))
+			log_debug("cannot write the error node");
+	}
 	free(target);
 	free(mode);
 	return rc;
@@ -297,8 +282,8 @@ static void offer(struct vbd *vbd)
 	if (vbd->refused)
 		return;
 	vbd->failed = false;
-	rc = publish_offer(vbd);
-	if (rc)
+	rc = xenbus_update(vbd->ctx->xs, vbd->path, write_offer, vbd);
+	if (rc && rc != -ENOENT)
 		log_error("domain %u device %u: cannot publish the disk: %s", vbd->domid,
 			vbd->device, strerror(-rc));
 }

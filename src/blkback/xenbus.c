@@ -67,11 +67,12 @@ int xenbus_printf(struct xs_handle *xs, xs_transaction_t t, const char *dir, con
 	return xs_write(xs, t, path, value, (unsigned int)n) ? 0 : -errno;
 }
 
-int xenbus_write_state(struct xs_handle *xs, const char *dir, enum xenbus_state state)
+int xenbus_update(struct xs_handle *xs, const char *dir,
+	int (*write)(void *data, xs_transaction_t t), void *data)
 {
 	xs_transaction_t t;
 	char path[XENBUS_PATH_MAX];
-	char *old;
+	char *state;
 	int rc = make_path(path, dir, "state");
 
 	if (rc)
@@ -80,13 +81,42 @@ int xenbus_write_state(struct xs_handle *xs, const char *dir, enum xenbus_state 
 		t = xs_transaction_start(xs);
 		if (!t)
 			return -errno;
-		old = xs_read(xs, t, path, NULL);
-		rc = old ? 0 : -errno;
-		free(old);
+		state = xs_read(xs, t, path, NULL);
+		rc = state ? 0 : -errno;
+		free(state);
 		if (rc == 0)
-			rc = xenbus_printf(xs, t, dir, "state", "%d", state);
+			rc = write(data, t);
 		if (!xs_transaction_end(xs, t, rc != 0) && rc == 0)
 			rc = -errno;
 	} while (rc == -EAGAIN);
 	return rc;
+}
+
+/* One node to be written by xenbus_update. */
+struct node_value {
+	struct xs_handle *xs;
+	const char *dir, *node, *value;
+};
+
+static int write_value(void *data, xs_transaction_t t)
+{
+	const struct node_value *nv = data;
+
+	return xenbus_printf(nv->xs, t, nv->dir, nv->node, "%s", nv->value);
+}
+
+int xenbus_write_state(struct xs_handle *xs, const char *dir, enum xenbus_state state)
+{
+	char value[12];
+	struct node_value nv = {xs, dir, "state", value};
+
+	snprintf(value, sizeof(value), "%d", state);
+	return xenbus_update(xs, dir, write_value, &nv);
+}
+
+int xenbus_write_error(struct xs_handle *xs, const char *dir, const char *text)
+{
+	struct node_value nv = {xs, dir, "error", text};
+
+	return xenbus_update(xs, dir, write_value, &nv);
 }

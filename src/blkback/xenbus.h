@@ -26,8 +26,19 @@ enum xenbus_state xenbus_read_state(struct xs_handle *xs, const char *dir);
 int xenbus_printf(struct xs_handle *xs, xs_transaction_t t, const char *dir, const char *node,
 	const char *fmt, ...) __attribute__((format(printf, 5, 6), warn_unused_result));
 
-/* Writes dir/state if the directory is still there (writing would make it again). 0 or -errno. */
+/*
+ * Carries out `write` in a transaction, as often as it conflicts, if the device directory is still
+ * there (has its state): writing below one that the toolstack removed would make it again, and
+ * nobody would ever remove that. 0, -ENOENT, what `write` returned, or -errno.
+ */
+int xenbus_update(struct xs_handle *xs, const char *dir,
+	int (*write)(void *data, xs_transaction_t t), void *data)
+	__attribute__((warn_unused_result));
+
+/* Writes dir/state, or dir/error for people to read, by xenbus_update. */
 int xenbus_write_state(struct xs_handle *xs, const char *dir, enum xenbus_state state)
+	__attribute__((warn_unused_result));
+int xenbus_write_error(struct xs_handle *xs, const char *dir, const char *text)
 	__attribute__((warn_unused_result));
 
 #endif

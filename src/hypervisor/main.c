@@ -233,17 +233,33 @@ static int open_lock(struct hypervisor *hv)
 	int rc;
 
 	for (;;) {
-		do {
-		if (hv->lock_fd > 0)
-			close(hv->lock_fd);
 		hv->lock_fd = openat(
 			hv->run_dir_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 		if (hv->lock_fd < 0)
 			return -errno;
-		if (flock(hv->lock_fd, LOCK_EX | LOCK_NB) < 0)
-			return -errno;
-		/* An ending instance may have removed the file between the two. */
-	} while (!is_current_lock(hv));
+		if (flock(hv->lock_fd, LOCK_EX | LOCK_NB) < 0) {
+			rc = -errno;
+			close(hv->lock_fd);
+			return rc;
+		}
+		if (lock_is_current(hv))
+			return 0;
+		close(hv->lock_fd);
+	}
+}
+
+/* Takes the runtime directory. Its lock file holds our process id, for people and `service`. */
+static int take_lock(struct hypervisor *hv)
+{
+	char pid[16];
+	int n, rc;
+
+	hv->run_dir_fd = open(hv->run_dir, O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (hv->run_dir_fd < 0)
+		return -errno;
+	rc = open_lock(hv);
+	if (rc)
+		return rc;
 	n = snprintf(pid, sizeof(pid), "%d\n", getpid());
 	if (ftruncate(hv->lock_fd, 0) < 0 || pwrite(hv->lock_fd, pid, (size_t)n, 0) < 0)
 		return -errno;

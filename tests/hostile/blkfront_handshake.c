@@ -79,7 +79,6 @@ static void run_nonsense(void)
 	refused(0, "ring-ref", NULL);
 	refused(0, "event-channel", NULL);
 	refused(2, "ring-ref3", NULL);
-	refused(1, "ring-page-order", NULL); /* then ring-ref is missing */
 	refused(0, "ring-page-order", "1");  /* then ring-ref0 is missing */
 	refused(1, "ring-page-order", "5");
 	refused(0, "ring-ref", "31999");
