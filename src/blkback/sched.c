@@ -198,14 +198,14 @@ static bool window_full(const struct sched *sched, const struct sched_image *si)
 		(window ? window : 1);
 }
 
-/* Domains with nothing at the device: one request each, whatever the window says. */
-static unsigned int run_starved(struct sched_image *si)
+/* Sparse domains with nothing at the device: one request each, whatever the window says. */
+static unsigned int run_sparse(struct sched_image *si)
 {
 	struct sched_client *client;
 	unsigned int nr = 0, cost;
 
 	list_for_each(client, &si->active, active_link) {
-		if (client->nr_in_flight)
+		if (client->nr_in_flight || !client->sparse)
 			continue;
 		cost = take_one(client);
 		client->deficit -= (int)cost;
@@ -246,7 +246,7 @@ static unsigned int run_image(struct sched *sched, struct sched_image *si)
 	struct sched_client *client;
 
 	if (competing)
-		nr += run_starved(si);
+		nr += run_sparse(si);
 	while (turns-- && !list_empty(&si->active) && nr < BATCH) {
 		if (competing && window_full(sched, si))
 			break;

@@ -6,10 +6,11 @@
  *
  * While several domains compete for an image, a window bounds what is in flight at the device:
  * fairness needs the backlog in the rings, where it can be ordered, and not in the device. A domain
- * with nothing in flight goes first and past the window. A domain alone has no window.
+ * alone has no window.
  *
  * A *sparse* domain keeps so few requests outstanding that its rate is given by their latency, and
- * that by what else is at the device. While one competes, the window of all is a narrower one.
+ * that by what else is at the device. With nothing in flight it goes first and past the window, and
+ * while it competes the window of all is a narrower one.
  */
 #ifndef RF_BLKBACK_SCHED_H
 #define RF_BLKBACK_SCHED_H
@@ -20,7 +21,7 @@
 
 #define SCHED_WINDOW_DEFAULT 8u
 #define SCHED_SPARSE_MAX 2u    /* outstanding requests of a sparse domain */
-#define SCHED_SPARSE_SHIFT 2u  /* the window is divided by 4 while one competes */
+#define SCHED_SPARSE_SHIFT 1u  /* the window is halved while one competes */
 #define SCHED_WEIGHT_DEFAULT 256u
 
 /* One image as this worker sees it. */

@@ -22,6 +22,8 @@
 #define SPIN_MIN_NS (10 * NSEC_PER_USEC)
 #define TURN_NS (2 * NSEC_PER_USEC)	  /* a thread's poll and a switch to the next */
 #define GAP_CAP_NS (4 * SPIN_CAP_NS)	  /* one slow answer is not to be remembered for long */
+#define CROWD_NS (30 * NSEC_PER_USEC)	  /* a yield that takes longer than all our turns by this */
+#define CROWD_MEMORY_NS (20 * NSEC_PER_MSEC)
 #define WAITS_PER_PROBE 16	   /* when sleeping has become the rule: polls again this often */
 #define ALIVE_FIRST_NS NSEC_PER_MSEC
 #define ALIVE_EVERY_NS (4 * NSEC_PER_MSEC)
@@ -307,6 +309,30 @@ static void note_gap(struct rf_blk *blk, uint64_t since_ns, unsigned int nr)
 	atomic_store_explicit(&blk->gap_ns, average, memory_order_relaxed);
 }
 
+/*
+ * A yield that takes long means that there are more threads than processors, other than our own who
+ * take short turns. Then polling only keeps the others from working, and who sleeps gets the
+ * processor sooner after its wake-up than who polls. Relaxed: a hint, made by several threads.
+ */
+static void yield(struct rf_blk *blk)
+{
+	uint64_t before = clock_ns(), after;
+	uint32_t nr = atomic_load_explicit(&blk->nr_waiting, memory_order_relaxed);
+
+	sched_yield();
+	after = clock_ns();
+	if (after - before > CROWD_NS + TURN_NS * nr)
+		atomic_store_explicit(&blk->crowded_until_ns, after + CROWD_MEMORY_NS,
+			memory_order_relaxed);
+}
+
+static bool crowded(struct rf_blk *blk)
+{
+	uint64_t until = atomic_load_explicit(&blk->crowded_until_ns, memory_order_relaxed);
+
+	return until && clock_ns() < until;
+}
+
 /* How long polling without any answer is worth it; UINT64_MAX: for ever. */
 static uint64_t spin_limit(struct rf_blk *blk)
 {
@@ -315,7 +341,7 @@ static uint64_t spin_limit(struct rf_blk *blk)
 
 	if (blk->options.wait_policy == RF_BLK_WAIT_SPIN)
 		return UINT64_MAX;
-	if (blk->options.wait_policy == RF_BLK_WAIT_EVENT)
+	if (blk->options.wait_policy == RF_BLK_WAIT_EVENT || crowded(blk))
 		return 0;
 	/* Until all that poll had their turn at the core: nobody looked in the meantime. */
 	turn = TURN_NS * atomic_load_explicit(&blk->nr_waiting, memory_order_relaxed);
@@ -341,7 +367,7 @@ static bool relax(struct rf_blk *blk, unsigned int turn)
 {
 	if (atomic_load_explicit(&blk->nr_waiting, memory_order_relaxed) > 1 ||
 		turn % POLLS_PER_YIELD == POLLS_PER_YIELD - 1) {
-		sched_yield();
+		yield(blk);
 		return true;
 	}
 	cpu_relax();
@@ -367,7 +393,8 @@ static int wait_polling(struct rf_blk *blk, struct blk_waiter *w, uint64_t start
 		now = clock_ns();
 		if (w->deadline_ns && now >= w->deadline_ns)
 			return -ETIMEDOUT;
-		if (polled_in_vain(blk, start_ns, now, limit_ns))
+		if (polled_in_vain(blk, start_ns, now, limit_ns) ||
+			(limit_ns != UINT64_MAX && crowded(blk)))
 			return -EAGAIN;
 		if (now >= alive_ns) {
 			blk_check_alive(blk, w);

@@ -18,9 +18,7 @@
  *	-DSTALE_EVENT		the consumer asks for an event one message too far
  */
 
-#ifndef NR
 #define NR 3		/* messages */
-#endif
 
 byte prod = 0;		/* memory: the producer index */
 byte event = 1;		/* memory: the event index: notify when prod reaches it */
