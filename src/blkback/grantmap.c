@@ -80,17 +80,6 @@ static bool evict_one(struct grantmap *map)
 	return false;
 }
 
-/* Forgets a page that was granted read-only, for it may be granted writable by now. */
-static void forget(struct grantmap *map, struct grantmap_entry *entry)
-{
-	struct grantmap_entry **link = bucket_of(map, entry->gref);
-
-	while (*link != entry)
-		link = &(*link)->next;
-	*link = entry->next;
-	free_entry(map, entry);
-}
-
 /*
  * A persistent grant is mapped writable, since the same page may carry a read next time; a front
  * end that grants a write's page read-only is served, too.
@@ -126,10 +115,6 @@ static int get_persistent(
 
 	while (entry && entry->gref != gref)
 		entry = entry->next;
-	if (entry && writable && !entry->writable && !entry->nr_users) {
-		forget(map, entry);
-		entry = NULL;
-	}
 	if (!entry) {
 		if (map->nr_entries >= map->max_entries && !evict_one(map))
 			return -ENOSPC;

@@ -15,7 +15,6 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -383,6 +382,8 @@ static int daemonize(void)
 	char byte;
 	pid_t pid;
 
+	/* Whoever waits for the end of a pipe that we were started with shall not wait for us. */
+	(void)close_range(STDERR_FILENO + 1, ~0u, 0);
 	if (pipe2(fds, O_CLOEXEC) < 0 || (pid = fork()) < 0) {
 		fprintf(stderr, "ringfenced: cannot go to the background: %s\n", strerror(errno));
 		exit(1);

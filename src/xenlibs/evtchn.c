@@ -270,8 +270,9 @@ RF_EXPORT int xenevtchn_notify(xenevtchn_handle *xce, evtchn_port_t number)
 	} else if (port) {
 		n = send(port->tx, &one, 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 	}
-	/* A full queue is as pending as it gets; a peer that shut down does not care. */
-	if (n < 0 && port && (errno == EAGAIN || errno == EPIPE || errno == ENOBUFS))
+	/* A full queue is as pending as it gets; a peer that shut down or is gone does not care. */
+	if (n < 0 && port &&
+		(errno == EAGAIN || errno == EPIPE || errno == ECONNRESET || errno == ENOBUFS))
 		n = 0;
 	pthread_mutex_unlock(&xce->lock);
 	return n < 0 ? -1 : 0;

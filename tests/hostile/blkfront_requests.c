@@ -40,6 +40,16 @@ static blkif_request_t rw(uint8_t op, uint64_t sector, unsigned int first, unsig
 	return req;
 }
 
+/* Seven sectors of one page and one of another. */
+static blkif_request_t two_pieces(uint8_t op)
+{
+	blkif_request_t req = front_request(&f, op, 0, 2, 0);
+
+	req.seg[0].first_sect = 1;
+	req.seg[1].last_sect = 0;
+	return req;
+}
+
 static blkif_request_t with_gref(uint8_t op, uint32_t gref)
 {
 	blkif_request_t req = front_request(&f, op, 0, 2, 0);
@@ -96,7 +106,9 @@ static void ranges(uint8_t op)
 		expect("unaligned start", rw(op, 1, 0, 7), BLKIF_RSP_ERROR);
 		expect("unaligned length", rw(op, 0, 0, 6), BLKIF_RSP_ERROR);
 		expect("unaligned in the page", rw(op, 0, 1, 7), BLKIF_RSP_ERROR);
+		expect("unaligned pieces, aligned in sum", two_pieces(op), BLKIF_RSP_ERROR);
 	} else {
+		expect("pieces of pages", two_pieces(op), BLKIF_RSP_OKAY);
 		expect("the last sector", rw(op, nr_sectors - 1, 3, 3), BLKIF_RSP_OKAY);
 	}
 }

@@ -9,6 +9,7 @@
  * storm    NUMBER notifications without a request (XSA-332, XSA-391)
  * mute     keeps asking without taking an answer, says "ready", and stays until its input ends
  * unshare  takes pages back while requests on them are in flight
+ * failing  says "ready", waits for a line, and then expects reads behind 2 MiB to fail
  * busy     keeps the ring full until it is killed; says "ready" when it is
  */
 #include "front.h"
@@ -276,6 +277,21 @@ static void run_unshare(unsigned long nr)
 	good_read();
 }
 
+static void run_failing(void)
+{
+	blkif_request_t req = front_request(&f, BLKIF_OP_READ, 6000, 11, 0);
+	char c;
+
+	say_ready();
+	if (read(STDIN_FILENO, &c, 1) != 1)
+		die("nobody says go");
+	for (unsigned int i = 0; i < 50; i++) {
+		if (front_call(&f, &req) != BLKIF_RSP_ERROR)
+			die("a read behind the end of the file did not fail");
+		good_read();
+	}
+}
+
 static void run_busy(void)
 {
 	blkif_response_t rsp;
@@ -320,6 +336,8 @@ int main(int argc, char **argv)
 		run_mute();
 	else if (strcmp(mode, "unshare") == 0)
 		run_unshare(nr);
+	else if (strcmp(mode, "failing") == 0)
+		run_failing();
 	else if (strcmp(mode, "busy") == 0)
 		run_busy();
 	else

@@ -180,7 +180,7 @@ static void unready_is_not_mappable(void)
 
 static void wrong_references(void)
 {
-	struct party c;
+	static struct party c;
 	uint32_t ref, other;
 	void *page;
 
@@ -352,7 +352,7 @@ static void partial_unmap_and_unshare(void)
 static void scattered(void)
 {
 	uint32_t refs_a[4], refs_c[4], refs[6], domids[6];
-	struct party c;
+	static struct party c;
 	char *from_a, *from_c, *theirs;
 
 	enter_both();
@@ -459,8 +459,8 @@ static void copies(void)
 /* Two handles of a domain have nothing to do with each other. */
 static void handles_are_separate(void)
 {
-	xengnttab_handle *other;
-	xengntshr_handle *other_shr;
+	static xengnttab_handle *other;
+	static xengntshr_handle *other_shr;
 	uint32_t ref;
 	void *mine, *first, *second;
 
