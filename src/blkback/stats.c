@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Statistics nodes. Only the latest disks keep theirs when gone, so that the store does not fill. */
+/* Statistics nodes. Of disks that are gone only the latest keep theirs: the store does not fill. */
 #include "blkback/stats.h"
 
 #include <stdio.h>

@@ -108,8 +108,8 @@ static inline void party_leave(struct party *party)
 	rf_domain_leave(party->domain);
 }
 
-static inline void *share(struct party *from, struct party *to, int count, uint32_t *refs,
-	int writable)
+static inline void *share(
+	struct party *from, struct party *to, int count, uint32_t *refs, int writable)
 {
 	void *page = xengntshr_share_pages(from->shr, to->id, count, refs, writable);
 
@@ -206,7 +206,8 @@ static inline int raw_open(uint32_t interface)
 /* Maps one reference; returns the status and, on success, the share's id. */
 static inline int raw_map(int fd, uint32_t domid, uint32_t ref, uint32_t flags, uint64_t *share_id)
 {
-	struct hypercall_request req = {.op = HYPERCALL_MAP, .flags = flags,
+	struct hypercall_request req = {.op = HYPERCALL_MAP,
+		.flags = flags,
 		.map = {.nr_grefs = 1, .notify_offset = NONE, .notify_port = NONE}};
 	struct hypercall_gref gref = {domid, ref};
 	char in[sizeof(struct hypercall_reply) + sizeof(struct hypercall_mapped)];

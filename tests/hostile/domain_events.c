@@ -330,9 +330,12 @@ static void wedge_eventfd(int efd)
 	if (syscall(SYS_io_setup, 128, &ctx) < 0)
 		return; /* a kernel without */
 	for (int i = 0; i < 100; i++) {
-		struct iocb iocb = {.aio_lio_opcode = IOCB_CMD_PREAD, .aio_fildes = (uint32_t)memfd,
-			.aio_buf = (uintptr_t)&byte, .aio_nbytes = 1,
-			.aio_flags = IOCB_FLAG_RESFD, .aio_resfd = (uint32_t)efd};
+		struct iocb iocb = {.aio_lio_opcode = IOCB_CMD_PREAD,
+			.aio_fildes = (uint32_t)memfd,
+			.aio_buf = (uintptr_t)&byte,
+			.aio_nbytes = 1,
+			.aio_flags = IOCB_FLAG_RESFD,
+			.aio_resfd = (uint32_t)efd};
 		struct iocb *list = &iocb;
 
 		CHECK(syscall(SYS_io_submit, ctx, 1, &list) == 1);
@@ -393,7 +396,8 @@ static void hostile_peer(void)
 
 	/* The hypervisor notifies for b: it must not wait for what b did to its end. */
 	CHECK(xengntshr_share_page_notify(a.shr, b.id, &ref, 1, 0, (evtchn_port_t)port_a));
-	struct hypercall_request req = {.op = HYPERCALL_SHARE, .flags = HYPERCALL_WRITABLE,
+	struct hypercall_request req = {.op = HYPERCALL_SHARE,
+		.flags = HYPERCALL_WRITABLE,
 		.share = {.domid = a.id, .nr_pages = 1, .notify_offset = 0}};
 	char reply[sizeof(struct hypercall_reply) + sizeof(uint32_t)];
 	int shr = raw_open(HYPERCALL_GNTSHR), memfd = -1;
@@ -599,9 +603,11 @@ static void notify_arguments(void)
 	CHECK(share(&a, &b, 1, &ref_ro, 0));
 	/* Clearing a byte of a page that is mapped read-only is not for the mapper to ask. */
 	CHECK_FAILS(!xengnttab_map_grant_ref_notify(b.tab, a.id, ref, PROT_READ, 5, NONE), EINVAL);
-	CHECK_FAILS(!xengnttab_map_grant_ref_notify(b.tab, a.id, ref, PROT_READ, PAGE, NONE), EINVAL);
+	CHECK_FAILS(
+		!xengnttab_map_grant_ref_notify(b.tab, a.id, ref, PROT_READ, PAGE, NONE), EINVAL);
 	CHECK_FAILS(!xengnttab_map_grant_ref_notify(
-			    b.tab, a.id, ref, PROT_READ, NONE, (evtchn_port_t)4000), EINVAL);
+			    b.tab, a.id, ref, PROT_READ, NONE, (evtchn_port_t)4000),
+		EINVAL);
 	expect_holdings(b.id, 0, 0, 1);
 	page = xengnttab_map_grant_ref_notify(
 		b.tab, a.id, ref_ro, PROT_READ, NONE, (evtchn_port_t)port_b);

@@ -90,11 +90,13 @@ static void read_only_is_enforced(void)
 	CHECK_FAILS(mmap(NULL, PAGE, PROT_WRITE, MAP_SHARED, memfd, 0) == MAP_FAILED, EPERM);
 	CHECK_FAILS(pwrite(memfd, "x", 1, 0) < 0, EPERM);
 	CHECK_FAILS(ftruncate(memfd, 0) < 0, EPERM);
-	CHECK_FAILS(fallocate(memfd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, PAGE) < 0, EPERM);
+	CHECK_FAILS(
+		fallocate(memfd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, PAGE) < 0, EPERM);
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", memfd);
 	again = open(path, O_RDWR | O_CLOEXEC);
 	if (again >= 0) {
-		CHECK_FAILS(mmap(NULL, PAGE, PROT_WRITE, MAP_SHARED, again, 0) == MAP_FAILED, EPERM);
+		CHECK_FAILS(
+			mmap(NULL, PAGE, PROT_WRITE, MAP_SHARED, again, 0) == MAP_FAILED, EPERM);
 		CHECK_FAILS(pwrite(again, "x", 1, 0) < 0, EPERM);
 		close(again);
 	}
@@ -122,7 +124,8 @@ static int seals_of(uint32_t ref)
 	CHECK_FAILS(fcntl(memfd, F_ADD_SEALS, F_SEAL_WRITE) < 0, EPERM);
 	close(memfd);
 	close(raw);
-	return seals & (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_FUTURE_WRITE);
+	return seals &
+	       (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_FUTURE_WRITE);
 }
 
 static void seals_are_present(void)
@@ -134,8 +137,7 @@ static void seals_are_present(void)
 	page_w = share(&a, &b, 1, &ref_w, 1);
 	page_r = share(&a, &b, 1, &ref_r, 0);
 	CHECK(seals_of(ref_w) == (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW));
-	CHECK(seals_of(ref_r) ==
-		(F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE));
+	CHECK(seals_of(ref_r) == (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE));
 	CHECK(xengntshr_unshare(a.shr, page_w, 1) == 0);
 	CHECK(xengntshr_unshare(a.shr, page_r, 1) == 0);
 	leave_both();
@@ -162,8 +164,8 @@ static void unready_is_not_mappable(void)
 	memcpy(&ref, packet + sizeof(reply), sizeof(ref));
 	CHECK(reply.status == 0 && nr == 1);
 	CHECK_FAILS(!map(&b, &a, ref, PROT_READ), ENOENT);
-	req = (struct hypercall_request){.op = HYPERCALL_SHARE_READY,
-		.range = {.share_id = reply.share.share_id}};
+	req = (struct hypercall_request){
+		.op = HYPERCALL_SHARE_READY, .range = {.share_id = reply.share.share_id}};
 	CHECK(raw_call(raw, &req, NULL, 0, NULL, NULL) == -EPERM);
 	CHECK_FAILS(!map(&b, &a, ref, PROT_READ), ENOENT);
 	CHECK(fcntl(memfd, F_ADD_SEALS, F_SEAL_FUTURE_WRITE | F_SEAL_SEAL) == 0);
@@ -203,7 +205,8 @@ static void wrong_references(void)
 	CHECK_FAILS(!xengntshr_share_pages(a.shr, 0x7ff0, 1, &other, 1), ESRCH);
 	CHECK_FAILS(!xengntshr_share_pages(a.shr, b.id, 0, &other, 1), EINVAL);
 	CHECK_FAILS(!xengntshr_share_pages(a.shr, b.id, -1, &other, 1), EINVAL);
-	CHECK_FAILS(!xengntshr_share_pages(a.shr, b.id, HYPERCALL_MAX_PAGES + 1, &other, 1), EINVAL);
+	CHECK_FAILS(
+		!xengntshr_share_pages(a.shr, b.id, HYPERCALL_MAX_PAGES + 1, &other, 1), EINVAL);
 	CHECK_FAILS(!xengnttab_map_domain_grant_refs(b.tab, 0, a.id, &ref, PROT_READ), EINVAL);
 	CHECK_FAILS(xengnttab_unmap(b.tab, &ref, 1) < 0, EINVAL);
 	CHECK_FAILS(xengntshr_unshare(a.shr, &ref, 1) < 0, EINVAL);
@@ -402,7 +405,8 @@ static void failed_maps_leave_nothing(void)
 	for (unsigned int k = 0; k < NR; k++) {
 		saved = refs[k];
 		refs[k] = 5000;
-		CHECK_FAILS(!xengnttab_map_domain_grant_refs(b.tab, NR, a.id, refs, PROT_READ), ENOENT);
+		CHECK_FAILS(
+			!xengnttab_map_domain_grant_refs(b.tab, NR, a.id, refs, PROT_READ), ENOENT);
 		expect_holdings(b.id, 0, 0, 0);
 		refs[k] = saved;
 	}
@@ -423,22 +427,37 @@ static void copies(void)
 	read_only = share(&a, &b, 1, &ref_ro, 0);
 	strcpy(read_only, "read only");
 	xengnttab_grant_copy_segment_t segs[] = {
-		{.source.virt = source, .dest.foreign = {ref, 4000, (uint16_t)a.id}, .len = 64,
+		{.source.virt = source,
+			.dest.foreign = {ref, 4000, (uint16_t)a.id},
+			.len = 64,
 			.flags = GNTCOPY_dest_gref},
-		{.source.foreign = {ref, 4000, (uint16_t)a.id}, .dest.virt = sink, .len = 64,
+		{.source.foreign = {ref, 4000, (uint16_t)a.id},
+			.dest.virt = sink,
+			.len = 64,
 			.flags = GNTCOPY_source_gref},
 		{.source.foreign = {ref_ro, 0, (uint16_t)a.id},
-			.dest.foreign = {ref, 100, (uint16_t)a.id}, .len = 10,
+			.dest.foreign = {ref, 100, (uint16_t)a.id},
+			.len = 10,
 			.flags = GNTCOPY_source_gref | GNTCOPY_dest_gref},
-		{.source.virt = source, .dest.foreign = {ref_ro, 0, (uint16_t)a.id}, .len = 64,
+		{.source.virt = source,
+			.dest.foreign = {ref_ro, 0, (uint16_t)a.id},
+			.len = 64,
 			.flags = GNTCOPY_dest_gref},
-		{.source.virt = source, .dest.foreign = {ref, 4033, (uint16_t)a.id}, .len = 64,
+		{.source.virt = source,
+			.dest.foreign = {ref, 4033, (uint16_t)a.id},
+			.len = 64,
 			.flags = GNTCOPY_dest_gref},
-		{.source.virt = source, .dest.foreign = {ref + 100, 0, (uint16_t)a.id}, .len = 64,
+		{.source.virt = source,
+			.dest.foreign = {ref + 100, 0, (uint16_t)a.id},
+			.len = 64,
 			.flags = GNTCOPY_dest_gref},
-		{.source.virt = source, .dest.foreign = {ref, 0, 30000}, .len = 64,
+		{.source.virt = source,
+			.dest.foreign = {ref, 0, 30000},
+			.len = 64,
 			.flags = GNTCOPY_dest_gref},
-		{.source.virt = source, .dest.foreign = {ref, 4096, (uint16_t)a.id}, .len = 0,
+		{.source.virt = source,
+			.dest.foreign = {ref, 4096, (uint16_t)a.id},
+			.len = 0,
 			.flags = GNTCOPY_dest_gref},
 	};
 	const int16_t expected[] = {GNTST_okay, GNTST_okay, GNTST_okay, GNTST_permission_denied,

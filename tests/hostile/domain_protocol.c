@@ -108,8 +108,8 @@ static void wrong_operations(void)
 		if (op != HYPERCALL_OPEN)
 			CHECK(raw_call(fd, &req, NULL, 0, NULL, NULL) == -ENOSYS);
 	}
-	req = (struct hypercall_request){.op = HYPERCALL_OPEN,
-		.open = {HYPERCALL_VERSION, HYPERCALL_EVTCHN}};
+	req = (struct hypercall_request){
+		.op = HYPERCALL_OPEN, .open = {HYPERCALL_VERSION, HYPERCALL_EVTCHN}};
 	CHECK(raw_call(fd, &req, NULL, 0, NULL, NULL) == 0);
 	CHECK(raw_call(fd, &req, NULL, 0, NULL, NULL) == -EBUSY);
 	for (uint32_t op = HYPERCALL_SHARE; op < HYPERCALL_BIND_UNBOUND; op++) {
@@ -133,7 +133,8 @@ static void wrong_operations(void)
 /* Ranges at and over the edges of 32 bits, on a share of three pages. */
 static void wrong_ranges(void)
 {
-	const uint32_t values[] = {0, 1, 2, 3, 4, 0x7fffffff, 0x80000000, UINT32_MAX - 1, UINT32_MAX};
+	const uint32_t values[] = {
+		0, 1, 2, 3, 4, 0x7fffffff, 0x80000000, UINT32_MAX - 1, UINT32_MAX};
 	struct hypercall_request req;
 	uint64_t share_id;
 	uint32_t refs[3];
@@ -146,8 +147,8 @@ static void wrong_ranges(void)
 	CHECK(raw_map(fd, self.id, refs[1], 0, &share_id) == 0);
 	for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
 		for (size_t k = 0; k < sizeof(values) / sizeof(values[0]); k++) {
-			req = (struct hypercall_request){.op = HYPERCALL_UNMAP,
-				.range = {share_id, values[i], values[k]}};
+			req = (struct hypercall_request){
+				.op = HYPERCALL_UNMAP, .range = {share_id, values[i], values[k]}};
 			if (values[i] == 1 && values[k] == 1)
 				continue;
 			CHECK(raw_call(fd, &req, NULL, 0, NULL, NULL) == -EINVAL);
@@ -198,8 +199,7 @@ static void random_request(int fd)
 		HYPERCALL_MAP, HYPERCALL_MAP_FD, HYPERCALL_UNMAP, HYPERCALL_SET_MAX_GRANTS,
 		HYPERCALL_BIND_UNBOUND, HYPERCALL_BIND_INTERDOMAIN, HYPERCALL_UNBIND};
 	struct hypercall_gref grefs[4];
-	struct hypercall_request req = {
-		.op = ops[random_next() % (sizeof(ops) / sizeof(ops[0]))]};
+	struct hypercall_request req = {.op = ops[random_next() % (sizeof(ops) / sizeof(ops[0]))]};
 	uint32_t fields[4];
 
 	for (unsigned int i = 0; i < 4; i++) {
@@ -215,8 +215,8 @@ static void random_request(int fd)
 		req.share.domid = self.id;
 	else if (random_next() % 2)
 		req.range.share_id = random_next() % 4000;
-	raw_call(fd, &req, grefs,
-		req.op == HYPERCALL_MAP ? req.map.nr_grefs * sizeof(grefs[0]) : 0, NULL, NULL);
+	raw_call(fd, &req, grefs, req.op == HYPERCALL_MAP ? req.map.nr_grefs * sizeof(grefs[0]) : 0,
+		NULL, NULL);
 }
 
 /* Whatever is asked in whatever order, in the end everything is given back. */
@@ -246,8 +246,8 @@ static void random_requests(void)
 /* Descriptors for the hypervisor: refused by the kernel or with the connection, never kept. */
 static void descriptors_attached(void)
 {
-	struct hypercall_request req = {.op = HYPERCALL_OPEN,
-		.open = {HYPERCALL_VERSION, HYPERCALL_GNTTAB}};
+	struct hypercall_request req = {
+		.op = HYPERCALL_OPEN, .open = {HYPERCALL_VERSION, HYPERCALL_GNTTAB}};
 	int fds[2] = {0, 1}, fd;
 
 	enter_both();
@@ -269,7 +269,8 @@ static void descriptors_attached(void)
 /* A domain that does not read its replies loses the connection; nobody waits for it. */
 static void replies_not_read(void)
 {
-	struct hypercall_request req = {.op = HYPERCALL_SHARE, .flags = HYPERCALL_WRITABLE,
+	struct hypercall_request req = {.op = HYPERCALL_SHARE,
+		.flags = HYPERCALL_WRITABLE,
 		.share = {.nr_pages = 1, .notify_offset = NONE, .notify_port = NONE}};
 	int fd, sent = 0;
 
@@ -321,7 +322,8 @@ static void connect_and_die(void)
 			say(&child, 0);
 			for (;;) {
 				send(fd, &req, sizeof(req), MSG_DONTWAIT | MSG_NOSIGNAL);
-				req = (struct hypercall_request){.op = HYPERCALL_SHARE, .flags = 1,
+				req = (struct hypercall_request){.op = HYPERCALL_SHARE,
+					.flags = 1,
 					.share = {self.id, 3, NONE, NONE}};
 			}
 		}
@@ -441,8 +443,8 @@ static void locked_memfd(void)
 		CHECK(pthread_create(&thread, NULL, write_for_ever, args[i]) == 0);
 	}
 	nanosleep(&moment, NULL);
-	req = (struct hypercall_request){.op = HYPERCALL_SHARE_READY,
-		.range = {.share_id = reply[0].share.share_id}};
+	req = (struct hypercall_request){
+		.op = HYPERCALL_SHARE_READY, .range = {.share_id = reply[0].share.share_id}};
 	CHECK(send(shr, &req, sizeof(req), 0) == sizeof(req));
 	expect_alive();
 	for (uint32_t i = 0; i < 2; i++) {
@@ -634,7 +636,8 @@ static void one_life(int i)
 	CHECK(map(&self, &other, refs[0], PROT_READ | PROT_WRITE));
 	share(&self, &other, 100, refs, 0);
 	bind_pair(&other, &self, &port_x, &port_y);
-	CHECK(xengntshr_share_page_notify(self.shr, other.id, &refs[1], 0, 3, (evtchn_port_t)port_y));
+	CHECK(xengntshr_share_page_notify(
+		self.shr, other.id, &refs[1], 0, 3, (evtchn_port_t)port_y));
 	CHECK(xengntshr_unshare(other.shr, page, 1) == 0);
 	CHECK(xenevtchn_unbind(other.ev, (evtchn_port_t)port_x) == 0);
 	party_leave(&self);

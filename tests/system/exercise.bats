@@ -2,6 +2,9 @@
 # SPDX-License-Identifier: MIT
 # The classic exercise: its commands, its formats, its requirements on the service.
 
+# On a disk, as its users would.
+TMPDIR=${TMPDIR:-/tmp}
+
 load lib
 
 @test "exercise: the sequence of commands, letter by letter" {

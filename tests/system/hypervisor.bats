@@ -107,7 +107,7 @@ load lib_hypervisor
 }
 
 @test "instances: of many that start at once, one wins, also while another ends" {
-	for round in 1 2 3 4 5; do
+	for _ in 1 2 3 4 5; do
 		pids=()
 		for i in 1 2 3 4 5 6; do
 			"$RF_BIN/ringfenced" 2>"log.$i" 3>&- &

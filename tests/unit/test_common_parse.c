@@ -19,7 +19,8 @@
 
 static void test_numbers(void **state)
 {
-	static const char *const bad[] = {"", " 1", "1 ", "+1", "-1", "0x10", "1e3", "a", "1.0", "\n"};
+	static const char *const bad[] = {
+		"", " 1", "1 ", "+1", "-1", "0x10", "1e3", "a", "1.0", "\n"};
 	uint64_t v = 42;
 
 	(void)state;

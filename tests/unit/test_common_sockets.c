@@ -114,7 +114,9 @@ static void send_fds(int to, unsigned int nr)
 	} control = {.buf = {0}};
 	char byte = 'x';
 	struct iovec iov = {&byte, 1};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.buf,
+	struct msghdr msg = {.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.buf,
 		.msg_controllen = CMSG_SPACE(nr * sizeof(int))};
 	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
 
@@ -136,7 +138,8 @@ static void test_descriptors_arrive_exactly(void **state)
 	pair(fds);
 	before = open_fds();
 	assert_int_equal(unixsock_send(fds[0], "ab", 2, (int[]){dir_fd, fds[0]}, 2, 0), 0);
-	assert_int_equal(unixsock_recv(fds[1], &byte, 1, got, 2, &nr, 0), -EMSGSIZE); /* truncated */
+	assert_int_equal(
+		unixsock_recv(fds[1], &byte, 1, got, 2, &nr, 0), -EMSGSIZE); /* truncated */
 	assert_int_equal(open_fds(), before);
 	assert_int_equal(unixsock_send(fds[0], "a", 1, (int[]){dir_fd, fds[0]}, 2, 0), 0);
 	assert_int_equal(unixsock_recv(fds[1], &byte, 1, got, 2, &nr, 0), 1);

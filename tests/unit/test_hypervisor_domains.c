@@ -101,7 +101,8 @@ static void conn_fini(struct hypercall_conn *conn)
 
 static struct share *share(struct hypercall_conn *conn, unsigned int domid, uint32_t nr_pages)
 {
-	struct hypercall_request req = {.op = HYPERCALL_SHARE, .flags = HYPERCALL_WRITABLE,
+	struct hypercall_request req = {.op = HYPERCALL_SHARE,
+		.flags = HYPERCALL_WRITABLE,
 		.share = {domid, nr_pages, NONE, NONE}};
 	struct share *made;
 
@@ -141,7 +142,8 @@ static void test_names(void **state)
 	assert_false(domain_name_valid(longest));
 	assert_true(domain_name_valid("0"));
 	assert_true(domain_name_valid("a.b-c_d9"));
-	static const char *const bad[] = {"", ".", "..", "-a", "_a", "a/b", "a b", "a\n", "\xc3\xa4"};
+	static const char *const bad[] = {
+		"", ".", "..", "-a", "_a", "a/b", "a b", "a\n", "\xc3\xa4"};
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
 		assert_false(domain_name_valid(bad[i]));
 }
@@ -357,8 +359,8 @@ static void test_one_page_has_a_bounded_number_of_maps(void **state)
 /* Ports that notifications hold go when those do, in whatever order handles close. */
 static void test_held_ports_go_with_the_last_notification(void **state)
 {
-	struct hypercall_request req = {.op = HYPERCALL_SHARE, .flags = HYPERCALL_WRITABLE,
-		.share = {1, 1, 0, NONE}};
+	struct hypercall_request req = {
+		.op = HYPERCALL_SHARE, .flags = HYPERCALL_WRITABLE, .share = {1, 1, 0, NONE}};
 	struct hypercall_conn shr, ev;
 	struct domain *dom = create("holder");
 	struct share *made;

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/* The subcommands of `ringfence`, one file each. */
+#ifndef RF_TOOLSTACK_COMMAND_H
+#define RF_TOOLSTACK_COMMAND_H
+
+#define EXIT_USAGE 2
+#define EXIT_NOT_RUNNING 3 /* no hypervisor in the runtime directory */
+
+struct command {
+	const char *name;
+	const char *summary; /* one line, for `ringfence help` */
+	const char *usage;   /* what `ringfence NAME --help` prints */
+	/* argv[0] is the subcommand's name. Returns the exit status. */
+	int (*run)(int argc, char **argv);
+};
+
+extern const struct command command_env, command_exec, command_info, command_list;
+
+/* Complains about the arguments of a subcommand and returns EXIT_USAGE. */
+int command_usage(const struct command *command, const char *problem);
+
+/*
+ * Connects to the hypervisor; says on stderr what is wrong otherwise and sets *status to the exit
+ * status. Returns the descriptor or -1.
+ */
+int command_connect(int *status);
+
+/*
+ * One request on the control socket; on error its message goes to stderr. Returns the reply's text,
+ * to be freed, or NULL. fds as control_call.
+ */
+char *command_call(int control_fd, const char *const *words, int *fds, unsigned int *nr_fds);
+
+#endif

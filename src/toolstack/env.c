@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/* ringfence env: what to export to run Xen programs as domain 0. */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/rundir.h"
+#include "toolstack/command.h"
+#include "toolstack/environment.h"
+
+static const char usage[] =
+	"Usage: ringfence env\n"
+	"Prints the environment in which programs written for Xen's libraries run here as domain 0,\n"
+	"for a shell:\n"
+	"\n"
+	"    eval \"$(ringfence env)\"\n"
+	"    xenstore-ls -f\n"
+	"\n"
+	"'ringfence exec' runs a program as a domain of its own instead.\n";
+
+/* The text in single quotes, as a shell reads it. */
+static void print_quoted(const char *text)
+{
+	putchar('\'');
+	for (; *text; text++) {
+		if (*text == '\'')
+			fputs("'\\''", stdout);
+		else
+			putchar(*text);
+	}
+	putchar('\'');
+}
+
+static int run(int argc, char **argv)
+{
+	char run_dir[PATH_MAX], store[PATH_MAX + 32], hypercall[PATH_MAX + 32];
+	struct environment env;
+	int status, rc, fd;
+
+	(void)argv;
+	if (argc > 1)
+		return command_usage(&command_env, "it takes no argument");
+	fd = command_connect(&status);
+	if (fd < 0)
+		return status;
+	close(fd);
+	rc = rundir_path(run_dir, sizeof(run_dir));
+	if (rc == 0) {
+		snprintf(store, sizeof(store), "%s/xenstored/socket", run_dir);
+		snprintf(hypercall, sizeof(hypercall), "%s/hypercall", run_dir);
+		rc = environment_make(&env, store, hypercall);
+	}
+	if (rc) {
+		fprintf(stderr, "ringfence: %s\n", strerror(-rc));
+		return 1;
+	}
+	for (int i = 0; i < ENVIRONMENT_NR; i++) {
+		size_t name_len = strcspn(env.text[i], "=");
+
+		printf("export %.*s=", (int)name_len, env.text[i]);
+		print_quoted(env.text[i] + name_len + 1);
+		putchar('\n');
+	}
+	return 0;
+}
+
+const struct command command_env = {.name = "env",
+	.summary = "print the environment for Xen programs as domain 0", .usage = usage, .run = run};
