@@ -36,8 +36,8 @@ else
 ALL_CFLAGS += -D_FORTIFY_SOURCE=2 -fstack-protector-strong
 endif
 
-OBJ := $(O)/build/obj$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))
 comma := ,
+OBJ := $(O)/build/obj$(if $(SANITIZE),-$(subst $(comma),-,$(SANITIZE)))
 objs = $(patsubst %.c,$(OBJ)/%.o,$(wildcard $(1)))
 
 COMMON := $(call objs,src/common/*.c)

@@ -26,6 +26,7 @@ struct aio_uring {
 	struct io_uring ring;
 	unsigned int nr_unsubmitted;
 	struct driver_io *retries; /* partly done or interrupted: go on with the rest */
+	unsigned int unarmed;	   /* bits of watches that the kernel dropped */
 };
 
 static struct aio_uring *to_uring(struct aio *aio)
@@ -128,14 +129,26 @@ static int arm_watch(struct aio_uring *u, unsigned int index)
 	return 0;
 }
 
+/* Arms the watches that the kernel has dropped; what there is no room for stays for the next time. */
+static void arm_watches(struct aio_uring *u)
+{
+	for (unsigned int i = 0; i < u->aio.nr_watches; i++) {
+		if ((u->unarmed & 1u << i) && arm_watch(u, i) == 0)
+			u->unarmed &= ~(1u << i);
+	}
+	uring_kick(&u->aio);
+}
+
 static void watch_fired(struct aio_uring *u, unsigned int index, unsigned int flags)
 {
 	struct aio_watch *watch = &u->aio.watches[index];
 
-	/* Without F_MORE the kernel has dropped the poll; armed again before the callback looks,
-	 * so that nothing falls between. */
-	if (!(flags & IORING_CQE_F_MORE) && arm_watch(u, index) == 0)
-		uring_kick(&u->aio);
+	/* Without F_MORE the kernel has dropped the poll. Armed again before the callback looks, so
+	 * that nothing falls between. */
+	if (!(flags & IORING_CQE_F_MORE)) {
+		u->unarmed |= 1u << index;
+		arm_watches(u);
+	}
 	watch->readable(watch->data);
 }
 
@@ -172,6 +185,8 @@ static unsigned int uring_reap(struct aio *aio)
 	io_uring_cq_advance(&u->ring, nr);
 	if (u->retries)
 		resubmit(u);
+	if (u->unarmed)
+		arm_watches(u);
 	return nr;
 }
 

@@ -142,12 +142,14 @@ void sched_unpolled(struct queue *queue)
 void sched_io_begins(struct queue *queue)
 {
 	queue->client->nr_in_flight++;
+	queue->client->image->nr_in_flight++;
 	atomic_fetch_add_explicit(&queue->config.image->nr_in_flight, 1, memory_order_relaxed);
 }
 
 void sched_io_ended(struct queue *queue)
 {
 	queue->client->nr_in_flight--;
+	queue->client->image->nr_in_flight--;
 	atomic_fetch_sub_explicit(&queue->config.image->nr_in_flight, 1, memory_order_relaxed);
 }
 
@@ -192,6 +194,9 @@ static bool window_full(const struct sched *sched, const struct sched_image *si)
 {
 	unsigned int window = sched->window;
 
+	/* Workers share the window; none of them can keep another out altogether. */
+	if (si->nr_in_flight == 0)
+		return false;
 	if (atomic_load_explicit(&si->image->nr_sparse, memory_order_relaxed))
 		window >>= SCHED_SPARSE_SHIFT;
 	return atomic_load_explicit(&si->image->nr_in_flight, memory_order_relaxed) >=

@@ -21,7 +21,7 @@
 
 #define SCHED_WINDOW_DEFAULT 8u
 #define SCHED_SPARSE_MAX 2u    /* outstanding requests of a sparse domain */
-#define SCHED_SPARSE_SHIFT 1u  /* the window is halved while one competes */
+#define SCHED_SPARSE_SHIFT 2u  /* the window is divided by 4 while one competes */
 #define SCHED_WEIGHT_DEFAULT 256u
 
 /* One image as this worker sees it. */
@@ -31,6 +31,7 @@ struct sched_image {
 	struct list active; /* clients with polled queues; the head's turn is on */
 	struct list clients;
 	unsigned int nr_clients;
+	unsigned int nr_in_flight; /* this worker's share of what is at the device */
 };
 
 /* One domain's use of one image on this worker. */

@@ -117,8 +117,34 @@ void stats_vbd_gone(struct vbd *vbd)
 	free(names);
 }
 
+static void count_all(const struct vbd_context *ctx, struct vbd_counts *total)
+{
+	const struct vbd *vbd;
+
+	*total = ctx->totals->closed;
+	list_for_each(vbd, &ctx->vbds, link) {
+		if (vbd->queue)
+			add_queue(total, &vbd->queue->stats);
+	}
+}
+
+static void publish_total(struct vbd_context *ctx, const struct vbd_counts *total)
+{
+	char text[TEXT_SIZE];
+
+	print(text, sizeof(text), total);
+	if (xenbus_printf(ctx->xs, XBT_NULL, "data/stats", "total", "%s cache_bytes=%llu", text,
+		    (unsigned long long)images_cache_used()))
+		log_debug("cannot publish statistics");
+}
+
 void stats_vbd_closed(struct vbd *vbd)
 {
+	struct vbd_counts total;
+
+	/* The total goes first: it is never less than the sum of the disks. */
+	count_all(vbd->ctx, &total);
+	publish_total(vbd->ctx, &total);
 	publish_vbd(vbd, "closed");
 	vbd->nr_published = ~0ul; /* so that its next connection shows */
 	add_queue(&vbd->ctx->totals->closed, &vbd->queue->stats);
@@ -127,15 +153,11 @@ void stats_vbd_closed(struct vbd *vbd)
 
 bool stats_publish(struct vbd_context *ctx, bool force)
 {
-	struct vbd_counts total = ctx->totals->closed;
-	char text[TEXT_SIZE];
+	struct vbd_counts total;
 	struct vbd *vbd;
 	bool active;
 
-	list_for_each(vbd, &ctx->vbds, link) {
-		if (vbd->queue)
-			add_queue(&total, &vbd->queue->stats);
-	}
+	count_all(ctx, &total);
 	active = nr_requests(&total) != ctx->totals->nr_published;
 	if (!active && !force)
 		return false;
@@ -144,9 +166,6 @@ bool stats_publish(struct vbd_context *ctx, bool force)
 		if (vbd->state == VBD_CONNECTED && (force || has_news(vbd)))
 			publish_vbd(vbd, "connected");
 	}
-	print(text, sizeof(text), &total);
-	if (xenbus_printf(ctx->xs, XBT_NULL, "data/stats", "total", "%s cache_bytes=%llu", text,
-		    (unsigned long long)images_cache_used()))
-		log_debug("cannot publish statistics");
+	publish_total(ctx, &total);
 	return active;
 }

@@ -21,6 +21,7 @@
 #define POLL_IDLE_NS (50 * NSEC_PER_USEC)  /* adaptive: how long after the last work */
 #define POLL_BUSY_NS (2 * NSEC_PER_MSEC)   /* adaptive: the same while I/Os are in flight */
 #define RETIRE_NS (200 * NSEC_PER_USEC)	   /* a ring without requests is armed instead of polled */
+#define BLOCKED_WAIT_NS (100 * NSEC_PER_USEC)
 #define IDLE_CHECK_MASK 31u		   /* yield and look at the clock every so many empty rounds */
 #define BUSY_CHECK_MASK 1023u		   /* and after so many busy ones */
 #define EVENTS_MAX 64			   /* taken in a turn: a storm must not keep us */
@@ -46,6 +47,7 @@ struct worker {
 	struct queue **by_port;
 	unsigned int nr_ports;
 	bool events_left; /* the event channel descriptor was not drained */
+	bool blocked; /* rings have requests that the scheduler would not take */
 	bool stopping, lost;
 	uint64_t last_work_ns;
 	unsigned int nr_idle_rounds, nr_busy_rounds;
@@ -322,6 +324,26 @@ static bool keep_polling(const struct worker *worker, uint64_t now)
 	}
 }
 
+/*
+ * Every ring is armed; one that has requests all the same was offered to the scheduler in between,
+ * the second time round: it waits for the window or the driver, and then only a completion helps
+ * (or another worker's, which nothing tells us about).
+ */
+static void go_to_sleep(struct worker *worker)
+{
+	bool quiet = retire_all(worker);
+
+	if (!quiet && !worker->blocked) {
+		worker->blocked = true;
+		return;
+	}
+	worker->blocked = false;
+	if (worker->events_left ||
+		atomic_load_explicit(&worker->has_commands, memory_order_acquire))
+		return;
+	aio_wait(worker->aio, quiet || worker->aio->nr_in_flight ? -1 : (int64_t)BLOCKED_WAIT_NS);
+}
+
 /* Nothing to do this round: poll on, or sleep. */
 static void idle(struct worker *worker)
 {
@@ -340,8 +362,7 @@ static void idle(struct worker *worker)
 	retire_idle(worker, now);
 	if (keep_polling(worker, now))
 		return;
-	if (retire_all(worker) && !atomic_load_explicit(&worker->has_commands, memory_order_acquire))
-		aio_wait(worker->aio, -1);
+	go_to_sleep(worker);
 	worker->nr_idle_rounds = 0;
 }
 
@@ -368,6 +389,7 @@ static void *worker_main(void *data)
 		push_answers(worker);
 		if (nr) {
 			worker->nr_idle_rounds = 0;
+			worker->blocked = false;
 			if ((++worker->nr_busy_rounds & BUSY_CHECK_MASK) == 0)
 				retire_idle(worker, clock_ns());
 		} else {

@@ -137,6 +137,7 @@ struct rf_blk {
 	_Atomic uint64_t gap_ns;     /* average time between answers while somebody waits */
 	_Atomic uint64_t last_answer_ns;
 	_Atomic uint32_t nr_waits;
+	_Atomic uint64_t yield_ns;	   /* average time that a yield takes */
 	_Atomic uint64_t crowded_until_ns; /* others need our processors: no polling until then */
 };
 

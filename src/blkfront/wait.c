@@ -22,7 +22,7 @@
 #define SPIN_MIN_NS (10 * NSEC_PER_USEC)
 #define TURN_NS (2 * NSEC_PER_USEC)	  /* a thread's poll and a switch to the next */
 #define GAP_CAP_NS (4 * SPIN_CAP_NS)	  /* one slow answer is not to be remembered for long */
-#define CROWD_NS (30 * NSEC_PER_USEC)	  /* a yield that takes longer than all our turns by this */
+#define CROWD_NS (60 * NSEC_PER_USEC)	  /* yields that take longer than all our turns by this */
 #define CROWD_MEMORY_NS (20 * NSEC_PER_MSEC)
 #define WAITS_PER_PROBE 16	   /* when sleeping has become the rule: polls again this often */
 #define ALIVE_FIRST_NS NSEC_PER_MSEC
@@ -310,20 +310,25 @@ static void note_gap(struct rf_blk *blk, uint64_t since_ns, unsigned int nr)
 }
 
 /*
- * A yield that takes long means that there are more threads than processors, other than our own who
+ * Yields that take long mean that there are more threads than processors, other than our own who
  * take short turns. Then polling only keeps the others from working, and who sleeps gets the
  * processor sooner after its wake-up than who polls. Relaxed: a hint, made by several threads.
  */
 static void yield(struct rf_blk *blk)
 {
-	uint64_t before = clock_ns(), after;
+	uint64_t average = atomic_load_explicit(&blk->yield_ns, memory_order_relaxed);
 	uint32_t nr = atomic_load_explicit(&blk->nr_waiting, memory_order_relaxed);
+	uint64_t before = clock_ns(), after;
 
 	sched_yield();
 	after = clock_ns();
-	if (after - before > CROWD_NS + TURN_NS * nr)
+	average = (average * 7 + (after - before)) / 8;
+	if (average > CROWD_NS + TURN_NS * nr) {
 		atomic_store_explicit(&blk->crowded_until_ns, after + CROWD_MEMORY_NS,
 			memory_order_relaxed);
+		average = 0; /* the next attempt judges anew */
+	}
+	atomic_store_explicit(&blk->yield_ns, average, memory_order_relaxed);
 }
 
 static bool crowded(struct rf_blk *blk)

@@ -128,7 +128,7 @@ load lib_hypervisor
 	start_hypervisor
 	control domain-create name=left
 	kill -9 "$HYPERVISOR_PID"
-	eventually nothing_runs
+	eventually has_ended "$HYPERVISOR_PID"
 	[ -S "$RINGFENCE_RUN/control" ] && [ -S "$RINGFENCE_RUN/xenstored/socket" ]
 	start_hypervisor
 	run -0 control domain-list
@@ -140,7 +140,7 @@ load lib_hypervisor
 	for signal in TERM INT HUP; do
 		start_hypervisor
 		kill -$signal "$HYPERVISOR_PID"
-		eventually nothing_runs
+		eventually has_ended "$HYPERVISOR_PID"
 		[ ! -e "$RINGFENCE_RUN/lock" ]
 		no_sockets_left
 		logged "ended"
@@ -329,7 +329,7 @@ restarted() { # DOMID
 	start_driver d1 "$WORK/driver"
 	pid=$(control domain-list | sed -n 's/.*pid=\([0-9]*\).*/\1/p')
 	kill -9 "$HYPERVISOR_PID"
-	timeout "$BOUND" tail --pid="$pid" -s 0.02 -f /dev/null
+	eventually has_ended "$pid"
 }
 
 @test "drivers: they inherit no descriptor but their domain's two" {
@@ -349,7 +349,7 @@ restarted() { # DOMID
 
 @test "idle timeout: ends when no driver domain had work" {
 	start_hypervisor --idle-timeout=1
-	timeout "$BOUND" tail --pid="$HYPERVISOR_PID" -s 0.02 -f /dev/null
+	eventually has_ended "$HYPERVISOR_PID"
 	logged "shutting down: no requests for the idle timeout"
 	no_sockets_left
 }
