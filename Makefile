@@ -43,7 +43,7 @@ objs = $(patsubst %.c,$(OBJ)/%.o,$(wildcard $(1)))
 COMMON := $(call objs,src/common/*.c)
 STORE := $(call objs,src/xenstore/*.c)
 HYPERVISOR := $(call objs,src/hypervisor/*.c)
-XENLIBS := $(call objs,src/xenlibs/link.c)
+XENLIBS := $(call objs,src/xenlibs/link.c src/common/unixsock.c)
 GNTTAB := $(call objs,src/xenlibs/gnt*.c)
 EVTCHN := $(call objs,src/xenlibs/evtchn*.c)
 BLKBACK := $(call objs,src/blkback/*.c) $(call objs,src/blkback/drivers/*.c)
@@ -89,6 +89,8 @@ $(if $(filter 0,$(V)),@echo '  LD      $@')
 $(Q)$(CC) $(ALL_CFLAGS) -o $@ $(1) $(ALL_LDFLAGS)
 endef
 
+# Sanitizers leave their runtime to the program.
+NO_UNDEFINED := $(if $(SANITIZE),,-Wl$(comma)-z$(comma)defs)
 USERMODE_RPATH := -Wl,-rpath,'$$ORIGIN/../lib/usermode',--enable-new-dtags
 FRONT_LIBS := -lxengnttab -lxenevtchn -lxenstore -lxentoollog
 
@@ -105,14 +107,14 @@ $(O)/bin/client: $(CLIENT) $(EXERCISE_COMMON) $(BLKFRONT) $(COMMON)
 $(O)/bin/tool_for_integrity: $(INTEGRITY) $(EXERCISE_COMMON) $(COMMON)
 	$(call link,$^ -lm)
 
-$(O)/lib/usermode/libxengnttab.so.1: $(GNTTAB) $(XENLIBS) $(COMMON) src/xenlibs/libxengnttab.map
-	$(call link,-shared -Wl$(comma)-soname$(comma)$(@F) \
+$(O)/lib/usermode/libxengnttab.so.1: $(GNTTAB) $(XENLIBS) src/xenlibs/libxengnttab.map
+	$(call link,-shared $(NO_UNDEFINED) -Wl$(comma)-soname$(comma)$(@F) \
 		-Wl$(comma)--version-script=src/xenlibs/libxengnttab.map $(filter %.o,$^) -lxentoollog)
-$(O)/lib/usermode/libxenevtchn.so.1: $(EVTCHN) $(XENLIBS) $(COMMON) src/xenlibs/libxenevtchn.map
-	$(call link,-shared -Wl$(comma)-soname$(comma)$(@F) \
+$(O)/lib/usermode/libxenevtchn.so.1: $(EVTCHN) $(XENLIBS) src/xenlibs/libxenevtchn.map
+	$(call link,-shared $(NO_UNDEFINED) -Wl$(comma)-soname$(comma)$(@F) \
 		-Wl$(comma)--version-script=src/xenlibs/libxenevtchn.map $(filter %.o,$^) -lxentoollog)
 $(O)/lib/libringfence.so.0: $(BLKFRONT) $(COMMON) src/blkfront/libringfence.map
-	$(call link,-shared -Wl$(comma)-soname$(comma)$(@F) \
+	$(call link,-shared $(NO_UNDEFINED) -Wl$(comma)-soname$(comma)$(@F) \
 		-Wl$(comma)--version-script=src/blkfront/libringfence.map $(filter %.o,$^) $(FRONT_LIBS) -lm)
 $(O)/lib/libringfence.a: $(BLKFRONT) $(COMMON)
 	@mkdir -p $(@D)

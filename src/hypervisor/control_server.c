@@ -155,6 +155,18 @@ static void do_ping(struct control_conn *conn, const struct request *req)
 		hv->nr_domains, (unsigned long long)((clock_ns() - hv->start_ns) / NSEC_PER_SEC));
 }
 
+/* The domain's user, if it is to be another than ours. 0 or -errno. */
+static int set_user(struct domain *dom, const char *uid_text)
+{
+	uint64_t uid;
+
+	if (!uid_text)
+		return 0;
+	if (parse_u64(uid_text, 0, UINT32_MAX - 1, &uid))
+		return -EDOM;
+	return uid == geteuid() ? 0 : domain_set_user(dom, (uid_t)uid);
+}
+
 static void do_domain_create(struct control_conn *conn, const struct request *req)
 {
 	const char *name = required(conn, req, "name");
@@ -169,11 +181,17 @@ static void do_domain_create(struct control_conn *conn, const struct request *re
 		return;
 	}
 	rc = domain_create(conn->hv, name, DOMAIN_GUEST, conn->peer_pid, &dom);
+	if (rc == 0) {
+		rc = set_user(dom, argument(req, "uid"));
+		if (rc)
+			domain_destroy(dom);
+	}
 	if (rc) {
 		reply(conn, rc, "cannot create domain %s: %s", name,
 			rc == -EEXIST	? "the name is taken"
 			: rc == -ENOSPC ? "there are too many domains"
 			: rc == -EINVAL ? "bad name (letters, digits, '.', '_', '-'; at most 63)"
+			: rc == -EDOM	? "bad user id"
 					: strerror(-rc));
 		return;
 	}
@@ -216,6 +234,7 @@ static void do_driver_start(struct control_conn *conn, const struct request *req
 		reply(conn, rc, "cannot start driver domain %s (%s): %s", name, program,
 			rc == -EEXIST	? "the name is taken"
 			: rc == -EINVAL ? "bad name (letters, digits, '.', '_', '-'; at most 63)"
+			: rc == -EDOM	? "bad user id"
 					: strerror(-rc));
 }
 

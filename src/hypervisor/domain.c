@@ -116,7 +116,8 @@ static void stop_listening(struct domain *dom, struct loop_source *source, int p
 		return;
 	loop_remove(&dom->hv->loop, source);
 	close(source->fd);
-	close(path_fd);
+	if (path_fd >= 0)
+		close(path_fd);
 }
 
 /* The nodes that a toolstack makes for a new domain, with libxl's permissions. */
@@ -159,6 +160,25 @@ static void domain_free(struct domain *dom)
 	free(dom);
 }
 
+static struct domain *domain_alloc(struct hypervisor *hv, unsigned int id, const char *name)
+{
+	struct domain *dom = calloc(1, sizeof(*dom));
+
+	if (!dom)
+		return NULL;
+	dom->hv = hv;
+	dom->id = id;
+	dom->serial = ++hv->last_serial;
+	snprintf(dom->name, sizeof(dom->name), "%s", name);
+	list_init(&dom->link);
+	list_init(&dom->hypercall_conns);
+	list_init(&dom->store_conns);
+	dom->hypercall_source = (struct loop_source){-1, hypercall_accept};
+	dom->store_source = (struct loop_source){-1, store_server_accept_domain};
+	dom->hypercall_path_fd = dom->store_path_fd = -1;
+	return dom;
+}
+
 int domain_create(struct hypervisor *hv, const char *name, enum domain_kind kind, pid_t pid,
 	struct domain **out)
 {
@@ -173,20 +193,11 @@ int domain_create(struct hypervisor *hv, const char *name, enum domain_kind kind
 	id = pick_id(hv);
 	if (id == 0)
 		return -ENOSPC;
-	dom = calloc(1, sizeof(*dom));
+	dom = domain_alloc(hv, id, name);
 	if (!dom)
 		return -ENOMEM;
-	dom->hv = hv;
-	dom->id = id;
-	dom->serial = ++hv->last_serial;
 	dom->kind = kind;
 	dom->pid = pid;
-	snprintf(dom->name, sizeof(dom->name), "%s", name);
-	list_init(&dom->hypercall_conns);
-	list_init(&dom->store_conns);
-	dom->hypercall_source = (struct loop_source){-1, hypercall_accept};
-	dom->store_source = (struct loop_source){-1, store_server_accept_domain};
-	dom->hypercall_path_fd = dom->store_path_fd = -1;
 	if (domain_take_fds(dom, FDS_OF_DOMAIN)) {
 		free(dom);
 		return -EMFILE;
@@ -209,15 +220,55 @@ int domain_create(struct hypervisor *hv, const char *name, enum domain_kind kind
 	return 0;
 }
 
+int domain_create_dom0(struct hypervisor *hv)
+{
+	struct domain *dom = domain_alloc(hv, 0, "Domain-0");
+	int rc;
+
+	if (!dom)
+		return -ENOMEM;
+	rc = domain_take_fds(dom, FDS_OF_DOMAIN) ? -EMFILE : 0;
+	if (rc) {
+		free(dom);
+		return rc;
+	}
+	dom->hypercall_source.fd = unixsock_listen(hv->run_dir_fd, "hypercall", SOCK_SEQPACKET);
+	rc = dom->hypercall_source.fd < 0 ? dom->hypercall_source.fd
+					  : loop_add(&hv->loop, &dom->hypercall_source, EPOLLIN);
+	if (rc == 0)
+		rc = store_printf(hv->store, "/local/domain/0/domid", "0");
+	if (rc == 0)
+		rc = store_printf(hv->store, "/local/domain/0/name", "%s", dom->name);
+	if (rc) {
+		domain_free(dom);
+		return rc;
+	}
+	hv->domains[0] = dom;
+	return 0;
+}
+
+int domain_set_user(struct domain *dom, uid_t uid)
+{
+	if (fchownat(dom->hypercall_path_fd, "", uid, (gid_t)-1, AT_EMPTY_PATH) < 0 ||
+		fchownat(dom->store_path_fd, "", uid, (gid_t)-1, AT_EMPTY_PATH) < 0)
+		return -errno;
+	return 0;
+}
+
 void domain_destroy(struct domain *dom)
 {
 	struct hypervisor *hv = dom->hv;
 	char base[64];
 
-	log_info("domain %u (%s) destroyed", dom->id, dom->name);
 	hypercall_close_all(dom);
 	store_server_close_all(dom);
 	hv->domains[dom->id] = NULL;
+	if (dom->id == 0) {
+		unlinkat(hv->run_dir_fd, "hypercall", 0);
+		domain_free(dom);
+		return;
+	}
+	log_info("domain %u (%s) destroyed", dom->id, dom->name);
 	hv->nr_domains--;
 	list_del(&dom->link);
 	/* The devices' other ends are told through nodes that outlive the domain for a moment. */

@@ -55,7 +55,19 @@ int domain_create(struct hypervisor *hv, const char *name, enum domain_kind kind
 	struct domain **out) __attribute__((warn_unused_result));
 
 /*
- * Ends a domain: its connections (and with them its ports, maps and grants; peers are notified),
+ * Makes domain 0, that of whoever can reach RUNDIR/hypercall: tools that use grants and event
+ * channels, as they use dom0's store socket. Not in the list of domains. 0 or -errno.
+ */
+int domain_create_dom0(struct hypervisor *hv) __attribute__((warn_unused_result));
+
+/*
+ * Lets processes of this user, instead of the hypervisor's, connect as the domain. 0 or -errno
+ * (-EPERM: only root may give away).
+ */
+int domain_set_user(struct domain *dom, uid_t uid) __attribute__((warn_unused_result));
+
+/*
+ * Ends a domain (domain 0 too): its connections (and with them its ports, maps and grants; peers are notified),
  * its store connections and nodes, and its part in devices. Does not kill its process.
  */
 void domain_destroy(struct domain *dom);

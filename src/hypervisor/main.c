@@ -23,6 +23,7 @@
 #include "common/parse.h"
 #include "common/rundir.h"
 #include "hypervisor/control_server.h"
+#include "hypervisor/domain.h"
 #include "hypervisor/evtchn.h"
 #include "hypervisor/hypervisor.h"
 #include "hypervisor/store_server.h"
@@ -345,6 +346,8 @@ static int hypervisor_init(struct hypervisor *hv, const struct options *opt)
 	rc = watch_signals(hv);
 	if (rc == 0)
 		rc = store_server_init(hv);
+	if (rc == 0)
+		rc = domain_create_dom0(hv);
 	if (rc)
 		return rc;
 	rc = control_server_init(hv);
@@ -361,6 +364,7 @@ static void hypervisor_fini(struct hypervisor *hv)
 	drivers_fini(hv);
 	while (!list_empty(&hv->domain_list))
 		domain_destroy(list_first(&hv->domain_list, struct domain, link));
+	domain_destroy(domain_by_id(hv, 0));
 	vbd_forget_all(hv);
 	disk_undefine_all(hv);
 	store_server_fini(hv);
