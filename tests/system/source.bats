@@ -37,8 +37,9 @@ teardown() {
 }
 
 @test "every source file names its licence" {
-	missing=$(git ls-files -- '*.c' '*.h' '*.bats' '*.sh' run tests/run-one 2>/dev/null |
-		xargs -r grep -L 'SPDX-License-Identifier: MIT' || true)
+	missing=$(find src include bench tests run -type f \
+		\( -name '*.[ch]' -o -name '*.bats' -o -name '*.bash' -o -name '*.sh' -o -name run -o -name run-one \) \
+		-exec grep -L 'SPDX-License-Identifier: MIT' {} +)
 	echo "$missing"
 	[ -z "$missing" ]
 }
