@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
-#include <libgen.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +18,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/install.h"
 #include "common/log.h"
 #include "common/parse.h"
 #include "common/rundir.h"
@@ -266,20 +266,6 @@ static int take_lock(struct hypervisor *hv)
 	return 0;
 }
 
-/* The user-mode Xen libraries: beside this program's folder, in lib/usermode. */
-static int find_lib_dir(struct hypervisor *hv)
-{
-	char exe[PATH_MAX];
-	ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
-	int len;
-
-	if (n < 0)
-		return -errno;
-	exe[n] = '\0';
-	len = snprintf(hv->lib_dir, sizeof(hv->lib_dir), "%s/lib/usermode", dirname(dirname(exe)));
-	return len < 0 || (size_t)len >= sizeof(hv->lib_dir) ? -ENAMETOOLONG : 0;
-}
-
 static int watch_signals(struct hypervisor *hv)
 {
 	sigset_t set;
@@ -336,7 +322,7 @@ static int hypervisor_init(struct hypervisor *hv, const struct options *opt)
 								  : evtchn_probe();
 	if (strcmp(opt->port_kind, "eventfd") == 0 && hv->port_kind != HYPERCALL_PORT_EVENTFD)
 		return -ENOTSUP;
-	rc = find_lib_dir(hv);
+	rc = install_path("lib/usermode", hv->lib_dir, sizeof(hv->lib_dir));
 	if (rc == 0)
 		rc = loop_init(&hv->loop);
 	if (rc)

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/control.h"
 #include "common/rundir.h"
@@ -51,4 +52,18 @@ char *command_call(int control_fd, const char *const *words, int *fds, unsigned 
 	fprintf(stderr, "ringfence: %s\n", text && *text ? text : strerror(-rc));
 	free(text);
 	return NULL;
+}
+
+char *command_ask(const char *verb, int *status)
+{
+	const char *const words[] = {verb, NULL};
+	int fd = command_connect(status);
+	char *text;
+
+	if (fd < 0)
+		return NULL;
+	*status = 1;
+	text = command_call(fd, words, NULL, NULL);
+	close(fd);
+	return text;
 }

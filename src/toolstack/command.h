@@ -26,6 +26,12 @@ int command_usage(const struct command *command, const char *problem);
 int command_connect(int *status);
 
 /*
+ * Connects, asks one thing without arguments, and disconnects. The reply's text, to be freed, or
+ * NULL with the exit status in *status.
+ */
+char *command_ask(const char *verb, int *status);
+
+/*
  * One request on the control socket; on error its message goes to stderr. Returns the reply's text,
  * to be freed, or NULL. fds as control_call.
  */

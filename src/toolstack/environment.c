@@ -3,26 +3,11 @@
 #include "toolstack/environment.h"
 
 #include <errno.h>
-#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "common/hypercall.h"
-
-/* Beside this program's folder, in lib/usermode. */
-static int library_dir(char *path, size_t size)
-{
-	char exe[PATH_MAX];
-	ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
-	int len;
-
-	if (n < 0)
-		return -errno;
-	exe[n] = '\0';
-	len = snprintf(path, size, "%s/lib/usermode", dirname(dirname(exe)));
-	return len < 0 || (size_t)len >= size ? -ENAMETOOLONG : 0;
-}
+#include "common/install.h"
 
 static int set(char *text, const char *name, const char *value, const char *more)
 {
@@ -35,7 +20,7 @@ static int set(char *text, const char *name, const char *value, const char *more
 int environment_make(struct environment *env, const char *store_path, const char *hypercall_path)
 {
 	char libs[PATH_MAX];
-	int rc = library_dir(libs, sizeof(libs));
+	int rc = install_path("lib/usermode", libs, sizeof(libs));
 
 	if (rc == 0)
 		rc = set(env->text[0], "XENSTORED_PATH", store_path, NULL);

@@ -3,7 +3,6 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "common/rundir.h"
 #include "toolstack/command.h"
@@ -15,23 +14,18 @@ static const char usage[] =
 
 static int run(int argc, char **argv)
 {
-	static const char *const words[] = {"ping", NULL};
 	unsigned int version, pid, domains;
 	unsigned long long uptime_s;
 	char run_dir[PATH_MAX];
-	int status, fd;
+	int status;
 	char *text;
 
 	(void)argv;
 	if (argc > 1)
 		return command_usage(&command_info, "it takes no argument");
-	fd = command_connect(&status);
-	if (fd < 0)
-		return status;
-	text = command_call(fd, words, NULL, NULL);
-	close(fd);
+	text = command_ask("ping", &status);
 	if (!text)
-		return 1;
+		return status;
 	if (sscanf(text, "version=%u pid=%u domains=%u uptime_s=%llu", &version, &pid, &domains,
 		    &uptime_s) != 4 || rundir_path(run_dir, sizeof(run_dir))) {
 		fprintf(stderr, "ringfence: the hypervisor's answer makes no sense: %s\n", text);

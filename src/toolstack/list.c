@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "toolstack/command.h"
 
@@ -45,21 +44,16 @@ static void print_row(const struct row *row, bool json, bool first)
 
 static int run(int argc, char **argv)
 {
-	static const char *const words[] = {"domain-list", NULL};
 	bool json = argc == 2 && strcmp(argv[1], "--json") == 0, first = true;
 	char *text, *line, *rest;
 	struct row row;
-	int status, fd;
+	int status;
 
 	if (argc > 1 && !json)
 		return command_usage(&command_list, "it takes no argument but --json");
-	fd = command_connect(&status);
-	if (fd < 0)
-		return status;
-	text = command_call(fd, words, NULL, NULL);
-	close(fd);
+	text = command_ask("domain-list", &status);
 	if (!text)
-		return 1;
+		return status;
 	if (json)
 		fputs("[", stdout);
 	else
