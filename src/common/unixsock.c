@@ -166,15 +166,14 @@ static bool take_fds(struct msghdr *msg, int *fds, unsigned int max_fds, unsigne
 	return all;
 }
 
-ssize_t unixsock_recv(int fd, void *buf, size_t size, int *fds, unsigned int max_fds,
-	unsigned int *nr_fds, int flags)
+ssize_t unixsock_recvv(int fd, const struct iovec *iov, size_t nr_iov, int *fds,
+	unsigned int max_fds, unsigned int *nr_fds, int flags)
 {
 	union {
 		struct cmsghdr align;
 		char buf[CMSG_SPACE(MAX_FDS * sizeof(int))];
 	} control;
-	struct iovec iov = {.iov_base = buf, .iov_len = size};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+	struct msghdr msg = {.msg_iov = (struct iovec *)iov, .msg_iovlen = nr_iov};
 	unsigned int nr = 0;
 	ssize_t n;
 
@@ -196,4 +195,12 @@ ssize_t unixsock_recv(int fd, void *buf, size_t size, int *fds, unsigned int max
 	if (nr_fds)
 		*nr_fds = nr;
 	return n;
+}
+
+ssize_t unixsock_recv(int fd, void *buf, size_t size, int *fds, unsigned int max_fds,
+	unsigned int *nr_fds, int flags)
+{
+	const struct iovec iov = {.iov_base = buf, .iov_len = size};
+
+	return unixsock_recvv(fd, &iov, 1, fds, max_fds, nr_fds, flags);
 }

@@ -8,6 +8,7 @@
 
 #include <stddef.h>
 #include <sys/types.h>
+#include <sys/uio.h>
 
 /*
  * Binds `name` in the directory `dir_fd` and listens; an existing socket of that name is replaced.
@@ -35,11 +36,15 @@ int unixsock_send(int fd, const void *buf, size_t len, const int *fds, unsigned 
 	int flags) __attribute__((warn_unused_result));
 
 /*
- * Receives one packet of at most `size` bytes and exactly the descriptors that came, at most
+ * Receives one packet into the buffers of `iov` and exactly the descriptors that came, at most
  * max_fds (0..2); more than that, or a truncated packet, is -EMSGSIZE and everything received is
  * closed. Returns its length, 0 at end of stream, or -errno. Waits for as long as the descriptor's
  * mode or `flags` say.
  */
+ssize_t unixsock_recvv(int fd, const struct iovec *iov, size_t nr_iov, int *fds,
+	unsigned int max_fds, unsigned int *nr_fds, int flags) __attribute__((warn_unused_result));
+
+/* unixsock_recvv into one buffer. */
 ssize_t unixsock_recv(int fd, void *buf, size_t size, int *fds, unsigned int max_fds,
 	unsigned int *nr_fds, int flags) __attribute__((warn_unused_result));
 

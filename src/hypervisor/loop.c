@@ -93,9 +93,12 @@ void loop_timer_cancel(struct loop_timer *timer)
 
 static void run_timers(struct loop *loop)
 {
-	uint64_t now = clock_ns();
 	struct loop_timer *timer;
+	uint64_t now;
 
+	if (list_empty(&loop->timers))
+		return;
+	now = clock_ns();
 	while (!list_empty(&loop->timers)) {
 		timer = list_first(&loop->timers, struct loop_timer, link);
 		if (timer->deadline_ns > now)
@@ -108,10 +111,11 @@ static void run_timers(struct loop *loop)
 /* How long to wait for events: until the first timer. */
 static int wait_ms(const struct loop *loop)
 {
-	uint64_t now = clock_ns(), deadline_ns, ms;
+	uint64_t now, deadline_ns, ms;
 
 	if (list_empty(&loop->timers))
 		return -1;
+	now = clock_ns();
 	deadline_ns = list_first(&loop->timers, struct loop_timer, link)->deadline_ns;
 	if (deadline_ns <= now)
 		return 0;

@@ -19,7 +19,7 @@
 
 /* One attached device: exists from attach until its back end directory is removed. */
 struct vbd {
-	struct list link;
+	struct list link; /* hv->vbds, those that are closing first */
 	struct hypervisor *hv;
 	unsigned int frontend_domid, backend_domid, device;
 	bool closing;
@@ -236,17 +236,16 @@ int vbd_attach(struct hypervisor *hv, struct domain *dom, const char *disk_name,
 
 /* ---- closing ---- */
 
+/* Called at every write to the store: looks at no more vbds than are closing, the first ones. */
 void vbd_store_changed(struct hypervisor *hv, const char *path)
 {
 	char state_path[PATH_SIZE + 8];
-	struct vbd *vbd;
 	const char *state;
+	struct vbd *vbd;
 
-	if (!strstr(path, "/backend/vbd/"))
-		return;
 	list_for_each(vbd, &hv->vbds, link) {
-		if (!vbd->closing)
-			continue;
+		if (!vbd->closing || !strstr(path, "/backend/vbd/"))
+			return;
 		backend_path(vbd, state_path);
 		strcat(state_path, "/state");
 		if (strcmp(path, state_path) != 0)
@@ -267,6 +266,8 @@ static void begin_close(struct vbd *vbd)
 
 	backend_path(vbd, dir);
 	vbd->closing = true;
+	list_del(&vbd->link);
+	list_insert(&vbd->hv->vbds, &vbd->link); /* before all that are not */
 	snprintf(path, sizeof(path), "%s/online", dir);
 	rc = store_printf(vbd->hv->store, path, "0");
 	snprintf(path, sizeof(path), "%s/state", dir);

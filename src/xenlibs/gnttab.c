@@ -157,14 +157,15 @@ static void *place(
 	return region->addr + (size_t)mapped[0].page * GNT_PAGE_SIZE;
 }
 
-static void *map_grefs(xengnttab_handle *xgt, const struct hypercall_gref *grefs, uint32_t count,
-	int prot, uint32_t notify_offset, evtchn_port_t notify_port)
+/* `mapped` is room for `count` entries. */
+static void *map_grefs(xengnttab_handle *xgt, const struct hypercall_gref *grefs,
+	struct hypercall_mapped *mapped, uint32_t count, int prot, uint32_t notify_offset,
+	evtchn_port_t notify_port)
 {
 	struct hypercall_request req = {.op = HYPERCALL_MAP,
 		.flags = prot & PROT_WRITE ? HYPERCALL_WRITABLE : 0,
 		.map = {.nr_grefs = count, .notify_offset = notify_offset,
 			.notify_port = notify_port}};
-	struct hypercall_mapped mapped[HYPERCALL_MAX_PAGES];
 	struct hypercall_reply reply;
 	void *addr;
 
@@ -193,17 +194,24 @@ static void *map_refs(xengnttab_handle *xgt, uint32_t count, const uint32_t *dom
 	bool one_domid, const uint32_t *refs, int prot, uint32_t notify_offset,
 	evtchn_port_t notify_port)
 {
-	struct hypercall_gref grefs[HYPERCALL_MAX_PAGES];
-	void *addr;
+	/* Not on the stack: thousands of references are legal, small stacks too. */
+	struct hypercall_mapped *mapped = NULL;
+	struct hypercall_gref *grefs = NULL;
+	void *addr = NULL;
 
 	if (count == 0 || count > HYPERCALL_MAX_PAGES) {
 		errno = EINVAL;
-		addr = NULL;
 	} else {
+		mapped = calloc(count, sizeof(*mapped));
+		grefs = calloc(count, sizeof(*grefs));
+	}
+	if (mapped && grefs) {
 		for (uint32_t i = 0; i < count; i++)
 			grefs[i] = (struct hypercall_gref){domids[one_domid ? 0 : i], refs[i]};
-		addr = map_grefs(xgt, grefs, count, prot, notify_offset, notify_port);
+		addr = map_grefs(xgt, grefs, mapped, count, prot, notify_offset, notify_port);
 	}
+	free(mapped);
+	free(grefs);
 	if (!addr)
 		link_log_error(&xgt->link, "xengnttab", "cannot map grant references");
 	return addr;
@@ -301,6 +309,7 @@ static char *copy_address(xengnttab_handle *xgt, const union xengnttab_copy_ptr 
 	uint16_t len, int prot, void **mapped)
 {
 	struct hypercall_gref gref = {ptr->foreign.domid, ptr->foreign.ref};
+	struct hypercall_mapped where;
 
 	*mapped = NULL;
 	if (!foreign)
@@ -309,7 +318,8 @@ static char *copy_address(xengnttab_handle *xgt, const union xengnttab_copy_ptr 
 		errno = EINVAL;
 		return NULL;
 	}
-	*mapped = map_grefs(xgt, &gref, 1, prot, HYPERCALL_NO_NOTIFY, HYPERCALL_NO_NOTIFY);
+	*mapped = map_grefs(
+		xgt, &gref, &where, 1, prot, HYPERCALL_NO_NOTIFY, HYPERCALL_NO_NOTIFY);
 	return *mapped ? (char *)*mapped + ptr->foreign.offset : NULL;
 }
 

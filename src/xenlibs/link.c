@@ -106,17 +106,14 @@ static int send_request(
 static ssize_t receive_reply(struct link *link, struct hypercall_reply *reply, void *payload,
 	size_t payload_size, int *fds, unsigned int max_fds, unsigned int *nr_fds)
 {
-	char packet[HYPERCALL_REPLY_MAX];
-	ssize_t n = unixsock_recv(
-		link->fd, packet, sizeof(*reply) + payload_size, fds, max_fds, nr_fds, 0);
+	const struct iovec iov[] = {{reply, sizeof(*reply)}, {payload, payload_size}};
+	ssize_t n = unixsock_recvv(
+		link->fd, iov, payload_size ? 2 : 1, fds, max_fds, nr_fds, 0);
 
 	if (n < 0)
 		return n;
 	if ((size_t)n < sizeof(*reply))
 		return n == 0 ? -ENODEV : -EPROTO;
-	memcpy(reply, packet, sizeof(*reply));
-	if (payload_size)
-		memcpy(payload, packet + sizeof(*reply), (size_t)n - sizeof(*reply));
 	return n - (ssize_t)sizeof(*reply);
 }
 

@@ -151,10 +151,11 @@ load lib_hypervisor
 	start_hypervisor
 	[ "$(stat -c %a "$RINGFENCE_RUN")" = 700 ]
 	[ "$(stat -c %a "$RINGFENCE_RUN/control")" = 600 ]
+	[ "$(stat -c %a "$RINGFENCE_RUN/hypercall")" = 600 ]
 	[ "$(stat -c %a "$RINGFENCE_RUN/xenstored/socket")" = 600 ]
-	[ "$(find "$RINGFENCE_RUN" -type s | wc -l)" -eq 2 ]
+	[ "$(find "$RINGFENCE_RUN" -type s | wc -l)" -eq 3 ]
 	"$RF_TEST/hostile/domain_grants" shared-both-ways
-	[ "$(find "$RINGFENCE_RUN" -type s | wc -l)" -eq 2 ]
+	[ "$(find "$RINGFENCE_RUN" -type s | wc -l)" -eq 3 ]
 	stop_hypervisor
 }
 
