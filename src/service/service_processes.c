@@ -205,7 +205,7 @@ bool hypervisor_kill(const struct hypervisor_processes *procs)
 
 unsigned int hypervisor_clean(const char *run_dir)
 {
-	static const char *const sockets[] = {"control", "xenstored/socket"};
+	static const char *const sockets[] = {"control", "hypercall", "xenstored/socket"};
 	int dir_fd = open(run_dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	int lock_fd = dir_fd < 0 ? -1 : openat(dir_fd, "lock", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	unsigned int nr = 0;
