@@ -270,7 +270,7 @@ load lib_hypervisor
 
 @test "drivers: one that does not end when asked is killed" {
 	start_hypervisor
-	make_driver driver 'trap "" TERM; while :; do sleep 0.1; done'
+	make_driver driver 'while :; do sleep 0.1; done' 'trap "" TERM'
 	start_driver d1 "$WORK/driver"
 	stop_hypervisor
 	logged "driver domain d1 does not end, killing it"

@@ -51,9 +51,10 @@ logged() { # PATTERN
 }
 
 # A driver domain that gets ready, and then runs the given shell command.
-make_driver() { # FILE COMMAND
+make_driver() { # FILE COMMAND [COMMAND BEFORE IT IS READY]
 	cat >"$1" <<-EOF
 		#!/bin/sh
+		${3-}
 		env -u LD_LIBRARY_PATH xenstore-write data/ready 1
 		$2
 	EOF
