@@ -1,12 +1,14 @@
 # The benchmarks; included by the Makefile. BENCH chooses among bench/*.sh by name.
 
-BENCH ?= disk null fair
-BENCH_PROGRAMS := $(addprefix $(O)/build/bench/,blkbench pingpong)
+BENCH ?= disk null fair store
+BENCH_PROGRAMS := $(addprefix $(O)/build/bench/,blkbench pingpong storebench)
 
 $(O)/build/bench/blkbench: $(OBJ)/bench/blkbench.o $(BLKFRONT) $(COMMON)
 	$(call link,$^ $(FRONT_LIBS) -lm -Wl$(comma)-rpath$(comma)$(abspath $(O))/lib/usermode)
 $(O)/build/bench/pingpong: $(OBJ)/bench/pingpong.o $(COMMON)
 	$(call link,$^ -lm)
+$(O)/build/bench/storebench: $(OBJ)/bench/storebench.o $(COMMON)
+	$(call link,$^ -lxenstore -lm)
 
 bench-programs: all $(BENCH_PROGRAMS)
 

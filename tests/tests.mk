@@ -32,12 +32,25 @@ HOSTILE := $(patsubst tests/hostile/%.c,$(TEST_DIR)/hostile/%,$(wildcard tests/h
 $(HOSTILE): $(TEST_DIR)/hostile/%: $(OBJ)/tests/hostile/%.o $(BLKFRONT) $(COMMON)
 	$(call link,$(filter %.o,$^) $(FRONT_LIBS) -lm -Wl$(comma)-rpath$(comma)$(abspath $(O))/lib/usermode)
 
-# The corpus is replayed through the harness by a small main of our own, with any compiler.
+# In this one each of these fails in turn.
+WRAPPED := malloc calloc realloc open_memstream mmap memfd_create eventfd epoll_create1 epoll_ctl \
+	openat socket socketpair bind listen
+$(TEST_DIR)/unit/test_hypervisor_alloc: ALL_LDFLAGS += $(addprefix -Wl$(comma)--wrap=,$(WRAPPED))
+
+# A harness is fuzz_PART or fuzz_PART_NAME; the part says what it is built with, and which corpus
+# it has. The corpus is replayed through it by a small main of our own, with any compiler.
+FUZZ_SRC_store := $(wildcard src/xenstore/*.c src/common/*.c)
+FUZZ_SRC_hypercall := $(filter-out %/main.c,$(wildcard src/hypervisor/*.c)) $(FUZZ_SRC_store)
+FUZZ_PARTS := store hypercall
 FUZZERS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 FUZZ_REPLAY := $(addprefix $(TEST_DIR)/fuzz/replay_,$(FUZZERS:fuzz_%=%))
-$(FUZZ_REPLAY): $(TEST_DIR)/fuzz/replay_%: $(OBJ)/tests/fuzz/fuzz_%.o $(OBJ)/tests/fuzz/replay.o \
-	$(STORE) $(COMMON)
-	$(call link,$^ -lm)
+fuzzers_of = $(patsubst fuzz_%,%,$(filter fuzz_$(1) fuzz_$(1)_%,$(FUZZERS)))
+define replay_rule
+$(addprefix $(TEST_DIR)/fuzz/replay_,$(call fuzzers_of,$(1))): $(TEST_DIR)/fuzz/replay_%: \
+	$(OBJ)/tests/fuzz/fuzz_%.o $(OBJ)/tests/fuzz/replay.o $(call objs,$(FUZZ_SRC_$(1)))
+	$$(call link,$$^ -lm)
+endef
+$(foreach part,$(FUZZ_PARTS),$(eval $(call replay_rule,$(part))))
 
 test-programs: all $(UNIT_TESTS) $(HOSTILE) $(FUZZ_REPLAY)
 
@@ -77,9 +90,14 @@ check-valgrind: test-programs
 
 FUZZ_SECONDS ?= 600
 FUZZ_BIN := $(addprefix $(O)/build/fuzz/,$(FUZZERS))
-$(FUZZ_BIN): $(O)/build/fuzz/%: tests/fuzz/%.c $(wildcard src/xenstore/*.c src/common/*.c)
-	@mkdir -p $(@D)
-	clang $(CPPFLAGS) -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined -o $@ $^ -lm
+define fuzz_rule
+$(addprefix $(O)/build/fuzz/fuzz_,$(call fuzzers_of,$(1))): $(O)/build/fuzz/%: tests/fuzz/%.c \
+	$(FUZZ_SRC_$(1)) $(wildcard src/*/*.h tests/unit/*.h tests/fuzz/*.h)
+	@mkdir -p $$(@D)
+	clang $$(CPPFLAGS) -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined \
+		-fno-sanitize-recover=all -o $$@ $$(filter %.c,$$^) -lm
+endef
+$(foreach part,$(FUZZ_PARTS),$(eval $(call fuzz_rule,$(part))))
 
 fuzz: $(FUZZ_BIN)
 	@for name in $(FUZZERS); do part=$${name#fuzz_}; corpus=tests/fuzz/corpus/$${part%%_*}; \
@@ -88,4 +106,9 @@ fuzz: $(FUZZ_BIN)
 fuzz-smoke:
 	+$(MAKE) fuzz FUZZ_SECONDS=20
 
-check-slow: check check-asan check-tsan check-valgrind fuzz
+.PHONY: check-lifecycle
+# As many domains one after the other as there are in a long life.
+check-lifecycle: test-programs
+	RF_LIVES=10000 $(TEST_ENV) $(PROVE) --exec tests/run-one tests/system/lifecycle.bats
+
+check-slow: check check-asan check-tsan check-valgrind check-lifecycle fuzz

@@ -94,8 +94,10 @@ static int listen_unlinked(struct domain *dom, int type, struct loop_source *sou
 
 	snprintf(name, sizeof(name), ".domain-%u", dom->id);
 	source->fd = unixsock_listen(hv->run_dir_fd, name, type);
-	if (source->fd < 0)
+	if (source->fd < 0) {
+		unlinkat(hv->run_dir_fd, name, 0); /* it may have got as far as that */
 		return source->fd;
+	}
 	*path_fd = openat(hv->run_dir_fd, name, O_PATH | O_CLOEXEC);
 	rc = *path_fd < 0 ? -errno : 0;
 	unlinkat(hv->run_dir_fd, name, 0);

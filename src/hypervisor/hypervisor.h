@@ -41,6 +41,7 @@ struct hypervisor {
 	struct domain_limits limits;
 	unsigned int max_fds, nr_fds; /* descriptors that domains may cost, and do */
 	struct ratelimit log_limit;   /* of messages that dom0 can cause */
+	struct ratelimit trace_limit; /* of the store's requests, while dom0 has them logged */
 	enum hypercall_port_kind port_kind;
 	uint64_t idle_timeout_ns; /* 0: none */
 	uint64_t last_activity_ns;

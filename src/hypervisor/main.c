@@ -40,6 +40,7 @@ struct options {
 	uint64_t idle_timeout_s;
 	enum log_level log_level;
 	struct domain_limits limits;
+	struct store_limits store_limits;
 	const char *port_kind;
 };
 
@@ -55,6 +56,8 @@ static const char usage[] =
 	"      --max-maps=N             mapped foreign pages of a domain (default 1048576)\n"
 	"      --max-ports=N            event channel ports of a domain (default 4096)\n"
 	"      --max-connections=N      open handles of a domain, of each kind (default 1024)\n"
+	"      --store-quota=NAME=N     a domain's share of the store: nodes, watches, transactions,\n"
+	"                               transaction-nodes, permissions, node-size, outstanding, events\n"
 	"      --event-channels=KIND    auto (default), eventfd or seqpacket\n"
 	"  -h, --help                   show this help\n"
 	"  -V, --version                show the version\n"
@@ -65,7 +68,8 @@ static const char usage[] =
 	"\n"
 	"Exit status: 0 ended as asked, 1 failed, 2 wrong usage, 75 another one is running there.\n";
 
-enum { OPT_DOMAINS = 256, OPT_GRANTS, OPT_MAPS, OPT_PORTS, OPT_CONNECTIONS, OPT_PORT_KIND };
+enum { OPT_DOMAINS = 256, OPT_GRANTS, OPT_MAPS, OPT_PORTS, OPT_CONNECTIONS, OPT_STORE_QUOTA,
+	OPT_PORT_KIND };
 
 static void parse_limit(const char *option, const char *text, uint64_t max, unsigned int *out)
 {
@@ -79,6 +83,30 @@ static void parse_limit(const char *option, const char *text, uint64_t max, unsi
 	*out = (unsigned int)value;
 }
 
+/* NAME=N, a limit of the store by its name there. */
+static void parse_store_quota(const char *text, struct store_limits *limits)
+{
+	const char *equals = strchr(text, '=');
+	char name[32];
+	uint64_t value;
+	int rc = -ENOENT;
+
+	if (equals && (size_t)(equals - text) < sizeof(name)) {
+		memcpy(name, text, (size_t)(equals - text));
+		name[equals - text] = '\0';
+		rc = parse_u64(equals + 1, 0, STORE_LIMIT_MAX, &value);
+		if (rc == 0)
+			rc = store_limits_set(limits, name, value);
+		if (rc == 0)
+			return;
+	}
+	if (rc == -ENOENT)
+		fprintf(stderr, "ringfenced: --store-quota takes NAME=N, and has no '%s'\n", text);
+	else
+		fprintf(stderr, "ringfenced: --store-quota: not a number for it: '%s'\n", text);
+	exit(EXIT_USAGE);
+}
+
 static void parse_options(int argc, char **argv, struct options *opt)
 {
 	static const struct option longs[] = {{"daemon", no_argument, NULL, 'd'},
@@ -89,6 +117,7 @@ static void parse_options(int argc, char **argv, struct options *opt)
 		{"max-maps", required_argument, NULL, OPT_MAPS},
 		{"max-ports", required_argument, NULL, OPT_PORTS},
 		{"max-connections", required_argument, NULL, OPT_CONNECTIONS},
+		{"store-quota", required_argument, NULL, OPT_STORE_QUOTA},
 		{"event-channels", required_argument, NULL, OPT_PORT_KIND},
 		{"help", no_argument, NULL, 'h'}, {"version", no_argument, NULL, 'V'}, {0}};
 	int c;
@@ -124,6 +153,9 @@ static void parse_options(int argc, char **argv, struct options *opt)
 			break;
 		case OPT_CONNECTIONS:
 			parse_limit("max-connections", optarg, 1u << 16, &opt->limits.nr_connections);
+			break;
+		case OPT_STORE_QUOTA:
+			parse_store_quota(optarg, &opt->store_limits);
 			break;
 		case OPT_PORT_KIND:
 			if (strcmp(optarg, "auto") && strcmp(optarg, "eventfd") &&
@@ -332,8 +364,10 @@ static int hypervisor_init(struct hypervisor *hv, const struct options *opt)
 	rc = watch_signals(hv);
 	if (rc == 0)
 		rc = store_server_init(hv);
-	if (rc == 0)
-		rc = domain_create_dom0(hv);
+	if (rc)
+		return rc;
+	store_set_limits(hv->store, &opt->store_limits);
+	rc = domain_create_dom0(hv);
 	if (rc)
 		return rc;
 	rc = control_server_init(hv);
@@ -435,6 +469,7 @@ int main(int argc, char **argv)
 	};
 	int rc, ready_fd = -1;
 
+	store_limits_default(&opt.store_limits);
 	parse_options(argc, argv, &opt);
 	log_setup("ringfenced", opt.log_level);
 	hv.max_fds = raise_fd_limit();

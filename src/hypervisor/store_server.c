@@ -21,6 +21,7 @@
 
 #define INPUT_SIZE 8192u
 #define DOM0_CONNECTIONS_MAX 1024u
+#define TRACE_LINES_PER_S 1000
 
 struct server_conn {
 	struct loop_source source;
@@ -90,20 +91,28 @@ static bool feed_input(struct server_conn *sc)
 	return true;
 }
 
-/* Waits for input only while it could be taken, for room only while there is output. */
-static void update_events(struct server_conn *sc)
+/*
+ * One turn of a connection: at most as many requests as may have unread replies, and what the
+ * socket takes of its output. Then waits for input only while it could be taken, for room only
+ * while there is output, or to have another turn. False when the connection is lost.
+ */
+static bool serve(struct server_conn *sc)
 {
 	const void *bytes;
 	uint32_t events = 0;
 
-	if (sc->nr_pending == 0 && store_conn_can_take(sc->conn))
-		events |= EPOLLIN;
+	if (!flush_output(sc) || !feed_input(sc) || !flush_output(sc))
+		return false;
+	list_del(&sc->flush_link);
+	if (store_conn_can_take(sc->conn))
+		events |= sc->nr_pending ? EPOLLOUT : EPOLLIN;
 	if (store_conn_output(sc->conn, &bytes) > 0)
 		events |= EPOLLOUT;
 	if (events != sc->events) {
 		loop_modify(&sc->hv->loop, &sc->source, events);
 		sc->events = events;
 	}
+	return true;
 }
 
 static void conn_ready(struct loop_source *source, uint32_t events)
@@ -122,13 +131,8 @@ static void conn_ready(struct loop_source *source, uint32_t events)
 	} else if (events & (EPOLLHUP | EPOLLERR)) {
 		ok = false;
 	}
-	ok = ok && flush_output(sc) && feed_input(sc);
-	if (!ok) {
+	if (!ok || !serve(sc))
 		conn_close(sc);
-		return;
-	}
-	if (list_empty(&sc->flush_link))
-		list_add_tail(&sc->hv->store_flush, &sc->flush_link);
 }
 
 void store_server_flush(struct hypervisor *hv)
@@ -137,12 +141,8 @@ void store_server_flush(struct hypervisor *hv)
 
 	while (!list_empty(&hv->store_flush)) {
 		sc = list_first(&hv->store_flush, struct server_conn, flush_link);
-		list_del(&sc->flush_link);
-		if (!flush_output(sc) || !feed_input(sc)) {
+		if (!serve(sc))
 			conn_close(sc);
-			continue;
-		}
-		update_events(sc);
 	}
 }
 
@@ -160,6 +160,15 @@ static void changed(void *store_data, const char *path)
 
 	vbd_store_changed(hv, path);
 	supervisor_store_changed(hv, path);
+}
+
+static void log_line(void *store_data, bool trace, const char *text)
+{
+	struct hypervisor *hv = store_data;
+
+	/* Guests cause the trace: it must not fill the disk faster than somebody can look. */
+	if (!trace || ratelimit_pass(&hv->trace_limit, TRACE_LINES_PER_S, NSEC_PER_SEC))
+		log_info("xenstore: %s", text);
 }
 
 static void accept_conn(struct hypervisor *hv, struct domain *dom, int listen_fd)
@@ -218,7 +227,8 @@ void store_server_close_all(struct domain *dom)
 
 int store_server_init(struct hypervisor *hv)
 {
-	static const struct store_ops ops = {.want_write = want_write, .changed = changed};
+	static const struct store_ops ops = {
+		.want_write = want_write, .changed = changed, .log = log_line};
 	struct store_limits limits;
 	int dir_fd, rc;
 

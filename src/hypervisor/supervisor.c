@@ -339,12 +339,14 @@ void driver_forget_waiter(struct hypervisor *hv, void *data)
 
 /* ---- readiness, activity, stopping ---- */
 
+/* Called at every write to the store, so it looks at the drivers only for the two nodes it wants. */
 void supervisor_store_changed(struct hypervisor *hv, const char *path)
 {
+	const char *node = strstr(path, "/data/");
 	char ready[64], activity[64];
 	struct driver *driver;
 
-	if (!strstr(path, "/data/"))
+	if (!node || (strcmp(node, "/data/ready") != 0 && strcmp(node, "/data/activity") != 0))
 		return;
 	list_for_each(driver, &hv->drivers, link) {
 		if (!driver->dom)

@@ -361,6 +361,13 @@ static void copy_segment(xengnttab_handle *xgt, xengnttab_grant_copy_segment_t *
 RF_EXPORT int xengnttab_grant_copy(
 	xengnttab_handle *xgt, uint32_t count, xengnttab_grant_copy_segment_t *segs)
 {
+	/* As Linux has it: a copy without any grant is the caller's mistake, not a segment's. */
+	for (uint32_t i = 0; i < count; i++) {
+		if (!(segs[i].flags & (GNTCOPY_source_gref | GNTCOPY_dest_gref))) {
+			errno = EINVAL;
+			return -1;
+		}
+	}
 	for (uint32_t i = 0; i < count; i++)
 		copy_segment(xgt, &segs[i]);
 	return 0;

@@ -10,6 +10,7 @@
 #include "xenstore/watch.h"
 
 #define HDR_BYTES sizeof(struct xsd_sockmsg)
+#define DOMAIN_REPLIES_FACTOR 64
 
 int store_conn_open(
 	struct store *store, unsigned int domid, void *conn_data, struct store_conn **out)
@@ -67,8 +68,13 @@ void store_conn_close(struct store_conn *conn)
 
 bool store_conn_can_take(const struct store_conn *conn)
 {
-	return !conn->broken && !conn->spare->queued &&
-	       conn->nr_replies < conn->store->limits.nr_requests;
+	unsigned long limit = conn->store->limits.nr_requests;
+
+	if (conn->broken || conn->spare->queued || conn->nr_replies >= limit)
+		return false;
+	/* Many connections win nothing; but one that reads is never stopped by others that do not. */
+	return conn->nr_replies == 0 || domain_privileged(conn->dom) ||
+	       conn->dom->nr_replies < DOMAIN_REPLIES_FACTOR * limit;
 }
 
 /* Takes up to what is missing of the header. Returns the bytes taken. */

@@ -49,12 +49,20 @@ int reply_bytes(struct request *req, const void *bytes, size_t len);
 /* These two cannot fail. */
 void reply_ok(struct request *req);
 void reply_error(struct request *req, int err);
+/* As it travels: "ENOENT"; "EINVAL" for what the protocol has no name for. */
+const char *error_name(int err);
 
 /* `path` matched the watch; the event is queued, merged with an equal one, or its self event is. */
 void event_queue(struct watch *watch, const char *path, size_t len, uint64_t hash);
 /* The watch is going: takes its events back, except for one that is on the wire. */
 void event_forget(struct watch *watch);
 void output_drop(struct store_conn *conn);
+
+/* ---- the log (trace.c) ---- */
+
+void trace_print(struct store *store, const char *text);
+/* A request that was carried out, with the name of its operation and of its result. */
+void trace_request(const struct request *req, const char *name, const char *result);
 
 /* The operations, one file per group. */
 request_fn op_read, op_write, op_mkdir, op_rm, op_get_perms, op_set_perms, op_directory,

@@ -29,6 +29,7 @@ struct domain {
 	unsigned int nr_nodes; /* live nodes it owns */
 	unsigned int nr_watches;
 	unsigned int nr_txns;
+	unsigned int nr_replies, nr_events; /* that wait on its connections */
 	struct list mentions;	 /* perm_entry.mention: everything that a release must rewrite */
 	struct domain *target;	 /* SET_TARGET, or NULL */
 	struct list target_link; /* target->targeters */
@@ -176,6 +177,7 @@ struct store {
 	struct domain *dom0;
 	struct blob *empty;
 	struct special special[2]; /* @introduceDomain, @releaseDomain */
+	bool tracing;		   /* CONTROL log: every request goes to ops->log */
 	struct store_stats stats;
 };
 

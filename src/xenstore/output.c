@@ -42,16 +42,30 @@ void msg_set_header(struct msg *msg, uint32_t type, uint32_t req_id, uint32_t tx
 	memcpy(msg->bytes, &hdr, sizeof(hdr));
 }
 
+/* Accounts for a message that comes (1) or goes (-1). */
+static void count(struct store_conn *conn, const struct msg *msg, int sign)
+{
+	struct store_stats *stats = &conn->store->stats;
+	unsigned int nr = (unsigned int)sign;
+
+	if (msg->is_event) {
+		conn->nr_events += nr;
+		conn->dom->nr_events += nr;
+	} else {
+		conn->nr_replies += nr;
+		conn->dom->nr_replies += nr;
+	}
+	stats->nr_queued += (unsigned long)sign;
+	stats->queued_bytes += sign > 0 ? msg->len : -(size_t)msg->len;
+}
+
 static void out_queue(struct store_conn *conn, struct msg *msg)
 {
 	bool was_empty = list_empty(&conn->out);
 
 	list_add_tail(&conn->out, &msg->queue);
 	msg->queued = true;
-	if (msg->is_event)
-		conn->nr_events++;
-	else
-		conn->nr_replies++;
+	count(conn, msg, 1);
 	if (was_empty && conn->store->ops->want_write)
 		conn->store->ops->want_write(conn->data);
 }
@@ -100,15 +114,19 @@ void reply_ok(struct request *req)
 	reply_short(req, req->hdr.type, "OK");
 }
 
-void reply_error(struct request *req, int err)
+const char *error_name(int err)
 {
-	const char *name = "EINVAL";
 	size_t i;
 
 	for (i = 0; i < sizeof(xsd_errors) / sizeof(xsd_errors[0]); i++)
 		if (xsd_errors[i].errnum == err)
-			name = xsd_errors[i].errstring;
-	reply_short(req, XS_ERROR, name);
+			return xsd_errors[i].errstring;
+	return "EINVAL";
+}
+
+void reply_error(struct request *req, int err)
+{
+	reply_short(req, XS_ERROR, error_name(err));
 }
 
 /* ---- events ---- */
@@ -145,8 +163,8 @@ static bool events_full(const struct store_conn *conn)
 	unsigned long limit = conn->store->limits.nr_events;
 
 	if (domain_privileged(conn->dom))
-		limit *= DOM0_EVENTS_FACTOR;
-	return conn->nr_events >= limit;
+		return conn->nr_events >= limit * DOM0_EVENTS_FACTOR;
+	return conn->dom->nr_events >= limit;
 }
 
 void event_queue(struct watch *watch, const char *path, size_t len, uint64_t hash)
@@ -186,10 +204,7 @@ static void msg_unqueue(struct store_conn *conn, struct msg *msg)
 {
 	list_del(&msg->queue);
 	list_del(&msg->in_watch);
-	if (msg->is_event)
-		conn->nr_events--;
-	else
-		conn->nr_replies--;
+	count(conn, msg, -1);
 	if (msg->is_event && !msg->is_self && !msg->exposed)
 		htable_remove(&conn->store->pending, &msg->pending);
 	msg->queued = msg->exposed = false;

@@ -10,29 +10,30 @@
 #define OP_NO_TXN 2u /* the transaction id is ignored, as in Xen */
 
 static const struct operation {
+	const char *name;
 	request_fn *run;
 	unsigned int flags;
 } operations[XS_TYPE_COUNT] = {
-	[XS_CONTROL] = {op_control, OP_DOM0 | OP_NO_TXN},
-	[XS_DIRECTORY] = {op_directory, 0},
-	[XS_DIRECTORY_PART] = {op_directory_part, 0},
-	[XS_READ] = {op_read, 0},
-	[XS_GET_PERMS] = {op_get_perms, 0},
-	[XS_SET_PERMS] = {op_set_perms, 0},
-	[XS_WRITE] = {op_write, 0},
-	[XS_MKDIR] = {op_mkdir, 0},
-	[XS_RM] = {op_rm, 0},
-	[XS_WATCH] = {op_watch, OP_NO_TXN},
-	[XS_UNWATCH] = {op_unwatch, OP_NO_TXN},
-	[XS_RESET_WATCHES] = {op_reset_watches, OP_NO_TXN},
-	[XS_TRANSACTION_START] = {op_transaction_start, 0},
-	[XS_TRANSACTION_END] = {op_transaction_end, 0},
-	[XS_INTRODUCE] = {op_introduce, OP_DOM0 | OP_NO_TXN},
-	[XS_RELEASE] = {op_release, OP_DOM0 | OP_NO_TXN},
-	[XS_RESUME] = {op_resume, OP_DOM0 | OP_NO_TXN},
-	[XS_SET_TARGET] = {op_set_target, OP_DOM0 | OP_NO_TXN},
-	[XS_GET_DOMAIN_PATH] = {op_get_domain_path, OP_NO_TXN},
-	[XS_IS_DOMAIN_INTRODUCED] = {op_is_domain_introduced, OP_NO_TXN},
+	[XS_CONTROL] = {"CONTROL", op_control, OP_DOM0 | OP_NO_TXN},
+	[XS_DIRECTORY] = {"DIRECTORY", op_directory, 0},
+	[XS_DIRECTORY_PART] = {"DIRECTORY_PART", op_directory_part, 0},
+	[XS_READ] = {"READ", op_read, 0},
+	[XS_GET_PERMS] = {"GET_PERMS", op_get_perms, 0},
+	[XS_SET_PERMS] = {"SET_PERMS", op_set_perms, 0},
+	[XS_WRITE] = {"WRITE", op_write, 0},
+	[XS_MKDIR] = {"MKDIR", op_mkdir, 0},
+	[XS_RM] = {"RM", op_rm, 0},
+	[XS_WATCH] = {"WATCH", op_watch, OP_NO_TXN},
+	[XS_UNWATCH] = {"UNWATCH", op_unwatch, OP_NO_TXN},
+	[XS_RESET_WATCHES] = {"RESET_WATCHES", op_reset_watches, OP_NO_TXN},
+	[XS_TRANSACTION_START] = {"TRANSACTION_START", op_transaction_start, 0},
+	[XS_TRANSACTION_END] = {"TRANSACTION_END", op_transaction_end, 0},
+	[XS_INTRODUCE] = {"INTRODUCE", op_introduce, OP_DOM0 | OP_NO_TXN},
+	[XS_RELEASE] = {"RELEASE", op_release, OP_DOM0 | OP_NO_TXN},
+	[XS_RESUME] = {"RESUME", op_resume, OP_DOM0 | OP_NO_TXN},
+	[XS_SET_TARGET] = {"SET_TARGET", op_set_target, OP_DOM0 | OP_NO_TXN},
+	[XS_GET_DOMAIN_PATH] = {"GET_DOMAIN_PATH", op_get_domain_path, OP_NO_TXN},
+	[XS_IS_DOMAIN_INTRODUCED] = {"IS_DOMAIN_INTRODUCED", op_is_domain_introduced, OP_NO_TXN},
 };
 
 static int request_dispatch(struct request *req)
@@ -56,6 +57,15 @@ static int request_dispatch(struct request *req)
 	return op->run(req);
 }
 
+static void trace(const struct request *req, int err)
+{
+	const char *name = NULL;
+
+	if (req->hdr.type < XS_TYPE_COUNT)
+		name = operations[req->hdr.type].name;
+	trace_request(req, name ? name : "unknown", err ? error_name(err) : "OK");
+}
+
 void request_run(struct store_conn *conn, const struct xsd_sockmsg *hdr, const char *payload)
 {
 	struct request req;
@@ -68,6 +78,8 @@ void request_run(struct store_conn *conn, const struct xsd_sockmsg *hdr, const c
 	req.hdr = *hdr;
 	req.in = payload;
 	rc = request_dispatch(&req);
+	if (req.store->tracing)
+		trace(&req, -rc);
 	if (rc)
 		reply_error(&req, -rc);
 }

@@ -27,6 +27,42 @@ void store_limits_default(struct store_limits *limits)
 	};
 }
 
+static unsigned int *limit_find(struct store_limits *limits, const char *name)
+{
+	const struct {
+		const char *name;
+		unsigned int *value;
+	} names[] = {
+		{"nodes", &limits->nr_nodes},
+		{"watches", &limits->nr_watches},
+		{"transactions", &limits->nr_transactions},
+		{"transaction-nodes", &limits->nr_txn_nodes},
+		{"permissions", &limits->nr_perms},
+		{"node-size", &limits->node_size},
+		{"outstanding", &limits->nr_requests},
+		{"events", &limits->nr_events},
+	};
+	size_t i;
+
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (strcmp(names[i].name, name) == 0)
+			return names[i].value;
+	return NULL;
+}
+
+int store_limits_set(struct store_limits *limits, const char *name, unsigned long value)
+{
+	unsigned int *limit = limit_find(limits, name);
+
+	if (!limit)
+		return -ENOENT;
+	/* Without a reply outstanding nobody could ask for anything. */
+	if (value > STORE_LIMIT_MAX || (limit == &limits->nr_requests && value == 0))
+		return -ERANGE;
+	*limit = (unsigned int)value;
+	return 0;
+}
+
 /* The secret of the path hash. Where the kernel has no randomness yet, an address must do. */
 static uint64_t random_key(const void *address)
 {
@@ -35,6 +71,11 @@ static uint64_t random_key(const void *address)
 	if (getrandom(&key, sizeof(key), GRND_NONBLOCK) != (ssize_t)sizeof(key))
 		key = (uint64_t)(uintptr_t)address * UINT64_C(0x9e3779b97f4a7c15);
 	return (key >> 4) | 0x10000; /* below 2^60, and not tiny */
+}
+
+void store_set_limits(struct store *store, const struct store_limits *limits)
+{
+	store->limits = *limits;
 }
 
 static int make_root(struct store *store, struct perms *perms)

@@ -25,16 +25,28 @@ struct store_limits {
 	unsigned int nr_txn_nodes;	 /* nodes accessed in one transaction; default 1024 */
 	unsigned int nr_perms;		 /* permission entries of a node; default 5 */
 	unsigned int node_size;		 /* bytes of a node's value and last name; default 2048 */
-	/* Flow control, no error; it holds for every connection, also domain 0's. */
-	unsigned int nr_requests;	 /* replies not yet taken by the client; default 20 */
 	/*
-	 * Events not yet taken by the client; beyond, each watch has one that names its own path.
-	 * Domain 0's connections have 64 times as many.
+	 * Flow control, no error. Replies not yet taken by the client, per connection, also domain
+	 * 0's; a domain has 64 times as many, and each of its connections one in any case.
+	 */
+	unsigned int nr_requests;	 /* default 20 */
+	/*
+	 * Events not yet taken, per domain; beyond, each watch has one that names its own path.
+	 * Each connection of domain 0 has 64 times as many.
 	 */
 	unsigned int nr_events;		 /* default 1024 */
 };
 
 void store_limits_default(struct store_limits *limits);
+
+/*
+ * Changes one limit by its name in CONTROL's `quota`, which is also that of ringfenced's option:
+ * nodes, watches, transactions, transaction-nodes, permissions, node-size, outstanding, events.
+ * -ENOENT no such name, -ERANGE above STORE_LIMIT_MAX, or no outstanding reply at all.
+ */
+#define STORE_LIMIT_MAX 1000000000ul
+int store_limits_set(struct store_limits *limits, const char *name, unsigned long value)
+	__attribute__((warn_unused_result));
 
 struct store_ops {
 	/*
@@ -50,6 +62,12 @@ struct store_ops {
 	 * change it. May be NULL.
 	 */
 	void (*changed)(void *store_data, const char *path);
+	/*
+	 * A line for the log: what domain 0 told CONTROL to print, and with `trace` every request
+	 * while it has that switched on. Printable ASCII without an end of line. Must not call back
+	 * into the store. May be NULL.
+	 */
+	void (*log)(void *store_data, bool trace, const char *text);
 };
 
 /*
@@ -59,6 +77,9 @@ struct store_ops {
  */
 int store_create(const struct store_limits *limits, const struct store_ops *ops, void *store_data,
 	struct store **out) __attribute__((warn_unused_result));
+
+/* From now on; what a domain already has beyond them it keeps. */
+void store_set_limits(struct store *store, const struct store_limits *limits);
 
 /* Frees everything; every connection must have been closed. NULL is legal. */
 void store_destroy(struct store *store);
@@ -151,6 +172,8 @@ int store_children(struct store *store, const char *path,
 struct store_stats {
 	unsigned long nr_nodes, nr_watches, nr_transactions, nr_conns, nr_domains;
 	unsigned long nr_requests; /* carried out since the start */
+	unsigned long nr_queued;   /* replies and events that no client has taken yet */
+	size_t queued_bytes;	   /* of those */
 	size_t bytes;		   /* of node names and values */
 };
 void store_get_stats(const struct store *store, struct store_stats *stats);
