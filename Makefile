@@ -73,6 +73,7 @@ help:
 	@echo 'make check-unit, check-system                  one part of it'
 	@echo 'make check-asan, check-tsan, check-valgrind    the same tests under sanitizers'
 	@echo 'make check-slow   the long checks: fuzzing, sanitizers'
+	@echo 'make examples     build/examples/, programs for stock Xen libraries'
 	@echo 'make bench        the benchmarks; BENCH="disk null" chooses'
 	@echo 'make clean        remove everything that was built'
 
@@ -124,6 +125,8 @@ $(O)/lib/libringfence.a: $(BLKFRONT) $(COMMON)
 # ---- tests ----
 
 include tests/tests.mk
+include tests/peers/peers.mk
+include examples/examples.mk
 include bench/bench.mk
 
 clean:

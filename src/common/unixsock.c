@@ -52,8 +52,10 @@ int unixsock_listen(int dir_fd, const char *name, int type)
 	old_mask = umask(0177);
 	rc = bind(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0 ? -errno : 0;
 	umask(old_mask);
-	if (rc == 0 && listen(fd, SOMAXCONN) < 0)
+	if (rc == 0 && listen(fd, SOMAXCONN) < 0) {
 		rc = -errno;
+		unlinkat(dir_fd, name, 0);
+	}
 	if (rc) {
 		close(fd);
 		return rc;

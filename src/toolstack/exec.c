@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <grp.h>
+#include <poll.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -14,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -23,6 +25,7 @@
 #include "toolstack/environment.h"
 
 #define DISKS_MAX 26
+#define LEAVE_TIMEOUT_MS 5000
 #define WORD_SIZE 160
 
 static const char usage[] =
@@ -35,9 +38,11 @@ static const char usage[] =
 	"                     different users are protected from each other\n"
 	"  -d, --disk=NAME    attach this disk, as the toolstack defined it; the first one is xvda\n"
 	"  -v, --verbose      say which domain it is\n"
+	"  -h, --help         show this\n"
 	"\n"
-	"Exit status: the program's; 126 it cannot be run, 127 it was not found, 128+N ended by signal N;\n"
-	"1 the domain cannot be made, 2 wrong usage, 3 no hypervisor is running.\n";
+	"SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1 and SIGUSR2 are passed on to the program.\n"
+	"Exit status: the program's; 126 it cannot be run, 127 it was not found, 128+N ended by\n"
+	"signal N; 1 the domain cannot be made, 2 wrong usage, 3 no hypervisor is running.\n";
 
 struct options {
 	const char *name, *user;
@@ -183,17 +188,23 @@ static void __attribute__((noreturn)) become(const struct options *opt, const st
 	}
 	for (int i = 0; i < ENVIRONMENT_NR; i++)
 		putenv(env.text[i]);
-	if (opt->user && ((id->name ? initgroups(id->name, id->gid) : setgroups(0, NULL)) < 0 ||
-				 setgid(id->gid) < 0 || setuid(id->uid) < 0)) {
+	/* Without root it is the user that we are already; run() has made sure. */
+	if (opt->user && geteuid() == 0 &&
+		((id->name ? initgroups(id->name, id->gid) : setgroups(0, NULL)) < 0 ||
+			setgid(id->gid) < 0 || setuid(id->uid) < 0)) {
 		fprintf(stderr, "ringfence: cannot become %s: %s\n", opt->user, strerror(errno));
 		_exit(1);
 	}
-	/* Changing the user has cleared it. */
+	/* Changing the user has cleared it, and the parent may have gone in between. */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(1);
 	execvp(opt->program[0], opt->program);
 	fprintf(stderr, "ringfence: cannot run %s: %s\n", opt->program[0], strerror(errno));
 	_exit(errno == ENOENT ? 127 : 126);
 }
+
+static const int passed_on[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2};
 
 /* Waits for the program; what a terminal or supervisor sends us goes to it. */
 static int supervise(pid_t pid, const sigset_t *signals)
@@ -216,14 +227,51 @@ static int supervise(pid_t pid, const sigset_t *signals)
 	}
 }
 
+/*
+ * Ends the domain, and waits until it is gone: who runs the next program may give it the same name.
+ * The hypervisor answers the end of the connection with its own, and nobody else in between.
+ */
+static void leave(int control_fd)
+{
+	struct pollfd pfd = {.fd = control_fd, .events = POLLIN};
+	int rc;
+
+	shutdown(control_fd, SHUT_WR);
+	do {
+		rc = poll(&pfd, 1, LEAVE_TIMEOUT_MS);
+	} while (rc < 0 && errno == EINTR);
+	close(control_fd);
+}
+
+/* Starts the program and waits for its end. Its status, as ours. */
+static int run_program(const struct options *opt, const struct identity *id, const int fds[2])
+{
+	pid_t parent = getpid(), pid;
+	sigset_t signals, old_mask;
+
+	sigemptyset(&signals);
+	for (size_t i = 0; i < sizeof(passed_on) / sizeof(passed_on[0]); i++)
+		sigaddset(&signals, passed_on[i]);
+	sigaddset(&signals, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &signals, &old_mask);
+	pid = fork();
+	if (pid == 0)
+		become(opt, id, fds, parent, &old_mask);
+	if (pid < 0) {
+		fprintf(stderr, "ringfence: cannot fork: %s\n", strerror(errno));
+		return 1;
+	}
+	close(fds[0]);
+	close(fds[1]);
+	return supervise(pid, &signals);
+}
+
 static int run(int argc, char **argv)
 {
 	struct identity id = {getuid(), getgid(), NULL};
-	sigset_t signals, old_mask;
 	struct options opt = {0};
 	unsigned int domid;
 	int control_fd, fds[2], status = parse(argc, argv, &opt);
-	pid_t parent = getpid(), pid;
 
 	if (status)
 		return status;
@@ -231,27 +279,16 @@ static int run(int argc, char **argv)
 		fprintf(stderr, "ringfence: there is no user '%s'\n", opt.user);
 		return 1;
 	}
+	if (id.uid != getuid() && geteuid() != 0) {
+		fprintf(stderr, "ringfence: only root can run a program as another user\n");
+		return 1;
+	}
 	control_fd = command_connect(&status);
 	if (control_fd < 0)
 		return status;
 	domid = create_domain(control_fd, &opt, &id, fds);
-	if (!domid || !attach_disks(control_fd, &opt, domid))
-		return 1;
-	sigemptyset(&signals);
-	for (size_t i = 0; i < 5; i++)
-		sigaddset(&signals, (const int[]){SIGCHLD, SIGINT, SIGTERM, SIGHUP, SIGQUIT}[i]);
-	sigprocmask(SIG_BLOCK, &signals, &old_mask);
-	pid = fork();
-	if (pid == 0)
-		become(&opt, &id, fds, parent, &old_mask);
-	if (pid < 0) {
-		fprintf(stderr, "ringfence: cannot fork: %s\n", strerror(errno));
-		return 1;
-	}
-	close(fds[0]);
-	close(fds[1]);
-	status = supervise(pid, &signals);
-	close(control_fd);
+	status = domid && attach_disks(control_fd, &opt, domid) ? run_program(&opt, &id, fds) : 1;
+	leave(control_fd);
 	return status;
 }
 

@@ -25,7 +25,7 @@ static void help(FILE *out)
 		out);
 }
 
-int main(int argc, char **argv)
+static int run(int argc, char **argv)
 {
 	if (argc < 2) {
 		help(stderr);
@@ -51,4 +51,15 @@ int main(int argc, char **argv)
 	}
 	fprintf(stderr, "ringfence: there is no command '%s'; see 'ringfence help'\n", argv[1]);
 	return EXIT_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+	int status = run(argc, argv);
+
+	/* An answer that nobody got is none. */
+	if (fflush(stdout) == 0 && !ferror(stdout))
+		return status;
+	fprintf(stderr, "ringfence: cannot write to standard output\n");
+	return status ? status : 1;
 }
