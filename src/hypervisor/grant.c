@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Grant tables: sharing, mapping, and the unmap notification of xengnttab.h. Main thread only.
+ * Grant tables: references, shares, and the unmap notification of xengnttab.h. Main thread only.
  * All memory that an operation needs is allocated before anything is changed, so that a failed
  * operation leaves no trace (Xen's XSA-365 and XSA-371 are what happens otherwise).
  */
@@ -14,10 +14,8 @@
 #include <unistd.h>
 
 #include "hypervisor/evtchn.h"
-#include "hypervisor/hypercall.h"
+#include "hypervisor/grant_internal.h"
 
-#define PAGE_SIZE 4096u
-#define FIRST_GREF 8u /* the first eight are reserved, as in Xen */
 #define GRANT_SLOTS_MIN 64u
 
 #ifndef MFD_NOEXEC_SEAL
@@ -26,40 +24,6 @@
 #ifndef F_SEAL_FUTURE_WRITE
 #define F_SEAL_FUTURE_WRITE 0x0010
 #endif
-
-/* "When this page is unmapped, clear this byte and notify this port." */
-struct notify {
-	struct list link;
-	uint32_t page;
-	uint32_t offset; /* or HYPERCALL_NO_NOTIFY */
-	uint32_t port;	 /* or HYPERCALL_NO_NOTIFY */
-};
-
-struct share {
-	struct list hash_link;
-	struct list conn_link;	     /* in the owner's connection; empty once that is closed */
-	struct hypercall_conn *conn; /* the owner's; it and `owner` are NULL once all grants ended */
-	struct domain *owner;
-	uint64_t id;
-	unsigned int peer;	     /* who may map it */
-	uint64_t peer_serial;	     /* which domain of that id; 0: none existed yet */
-	bool writable, ready;
-	int memfd;
-	uint32_t nr_pages, nr_granted;
-	struct notify *notify;	     /* the owner's, for page 0; NULL when none */
-	uint8_t *notify_page;	     /* page 0 mapped writable, where the owner seals it */
-	struct list uses;
-	uint32_t grefs[];	     /* by page; 0: ended */
-};
-
-struct share_use {
-	struct list share_link, conn_link;
-	struct share *share;
-	struct hypercall_conn *conn;
-	struct list notifies;
-	uint32_t nr_maps;
-	uint16_t counts[]; /* maps by page */
-};
 
 uint64_t share_id(const struct share *share)
 {
@@ -130,7 +94,7 @@ static void free_gref(struct domain *dom, uint32_t gref)
 
 /* ---- shares ---- */
 
-static struct share *find_share(struct hypervisor *hv, uint64_t id)
+struct share *grant_find_share(struct hypervisor *hv, uint64_t id)
 {
 	struct share *share;
 
@@ -142,7 +106,7 @@ static struct share *find_share(struct hypervisor *hv, uint64_t id)
 }
 
 /* Gone once nobody grants it and nobody has it mapped. */
-static void release_share(struct share *share)
+void grant_release_share(struct share *share)
 {
 	if (share->owner || !list_empty(&share->uses))
 		return;
@@ -172,7 +136,7 @@ static int open_memfd(uint32_t nr_pages, bool writable)
 }
 
 /* Validates a requested notification. *out is NULL when none is wanted. 0 or -errno. */
-static int make_notify(struct domain *dom, uint32_t page, uint32_t offset, uint32_t port,
+int grant_make_notify(struct domain *dom, uint32_t page, uint32_t offset, uint32_t port,
 	struct notify **out)
 {
 	struct notify *notify;
@@ -197,7 +161,7 @@ static int make_notify(struct domain *dom, uint32_t page, uint32_t offset, uint3
 	return 0;
 }
 
-static void free_notify(struct domain *dom, struct notify *notify)
+void grant_free_notify(struct domain *dom, struct notify *notify)
 {
 	if (!notify)
 		return;
@@ -235,13 +199,13 @@ static void clear_byte(struct share *share, uint32_t page, uint32_t offset)
 }
 
 /* Clears the byte and notifies the port, then forgets the notification. */
-static void fire_notify(struct share *share, struct domain *dom, struct notify *notify)
+void grant_fire_notify(struct share *share, struct domain *dom, struct notify *notify)
 {
 	if (notify->offset != HYPERCALL_NO_NOTIFY)
 		clear_byte(share, notify->page, notify->offset);
 	if (notify->port != HYPERCALL_NO_NOTIFY)
 		evtchn_send(dom, notify->port);
-	free_notify(dom, notify);
+	grant_free_notify(dom, notify);
 }
 
 static int new_share(struct hypercall_conn *conn, const struct hypercall_request *req,
@@ -254,7 +218,7 @@ static int new_share(struct hypercall_conn *conn, const struct hypercall_request
 
 	if (!share)
 		return -ENOMEM;
-	rc = make_notify(
+	rc = grant_make_notify(
 		dom, 0, req->share.notify_offset, req->share.notify_port, &share->notify);
 	if (rc)
 		goto err_free;
@@ -282,7 +246,7 @@ static int new_share(struct hypercall_conn *conn, const struct hypercall_request
 err_memfd:
 	close(share->memfd);
 err_notify:
-	free_notify(dom, share->notify);
+	grant_free_notify(dom, share->notify);
 err_free:
 	free(share);
 	return rc;
@@ -324,7 +288,7 @@ int grant_share(
 /* A share that this very connection made, or NULL. */
 static struct share *own_share(struct hypercall_conn *conn, uint64_t id)
 {
-	struct share *share = find_share(conn->dom->hv, id);
+	struct share *share = grant_find_share(conn->dom->hv, id);
 
 	return share && share->conn == conn ? share : NULL;
 }
@@ -359,7 +323,7 @@ static void end_grants(struct share *share, uint32_t page, uint32_t nr_pages)
 		}
 	}
 	if (page == 0 && share->notify) {
-		fire_notify(share, share->owner, share->notify);
+		grant_fire_notify(share, share->owner, share->notify);
 		share->notify = NULL;
 	}
 	if (share->nr_granted == 0) {
@@ -367,7 +331,7 @@ static void end_grants(struct share *share, uint32_t page, uint32_t nr_pages)
 		domain_return_fds(share->owner, 1);
 		share->conn = NULL;
 		share->owner = NULL;
-		release_share(share);
+		grant_release_share(share);
 	}
 }
 
@@ -383,223 +347,9 @@ int grant_unshare(struct hypercall_conn *conn, uint64_t id, uint32_t page, uint3
 	return 0;
 }
 
-/* ---- maps ---- */
-
-/* The share and page behind a reference, if this domain may map it so. 0 or -errno. */
-static int lookup_gref(struct domain *dom, const struct hypercall_gref *ref, bool writable,
-	struct share **share, uint32_t *page)
-{
-	struct domain *granter = domain_by_id(dom->hv, ref->domid);
-	struct share *found;
-
-	if (!granter)
-		return -ESRCH;
-	if (ref->gref < FIRST_GREF || ref->gref >= granter->nr_grant_slots)
-		return -ENOENT;
-	found = granter->grants[ref->gref].share;
-	if (!found || !found->ready)
-		return -ENOENT;
-	if (found->peer != dom->id)
-		return -EPERM;
-	/* A grant to a domain that is gone is not one to its successor of the same id. */
-	if (found->peer_serial && found->peer_serial != dom->serial)
-		return -EPERM;
-	if (writable && !found->writable)
-		return -EACCES;
-	*share = found;
-	*page = granter->grants[ref->gref].page;
-	return 0;
-}
-
-static struct share_use *find_use(struct hypercall_conn *conn, struct share *share)
-{
-	struct share_use *use;
-
-	list_for_each(use, &share->uses, share_link) {
-		if (use->conn == conn)
-			return use;
-	}
-	return NULL;
-}
-
-/* The memfd outlives its owner for whoever has it mapped, who is charged for it as well. */
-static int get_use(struct hypercall_conn *conn, struct share *share, struct share_use **out)
-{
-	struct share_use *use = find_use(conn, share);
-	int rc;
-
-	*out = use;
-	if (use)
-		return 0;
-	rc = domain_take_fds(conn->dom, 1);
-	if (rc)
-		return rc;
-	use = calloc(1, sizeof(*use) + share->nr_pages * sizeof(use->counts[0]));
-	if (!use) {
-		domain_return_fds(conn->dom, 1);
-		return -ENOMEM;
-	}
-	use->share = share;
-	use->conn = conn;
-	list_init(&use->notifies);
-	list_add_tail(&share->uses, &use->share_link);
-	list_add_tail(&conn->uses, &use->conn_link);
-	*out = use;
-	return 0;
-}
-
-/* Drops an empty use, and with it perhaps the share. */
-static void put_use(struct share_use *use)
-{
-	struct share *share = use->share;
-
-	if (use->nr_maps)
-		return;
-	list_del(&use->share_link);
-	list_del(&use->conn_link);
-	domain_return_fds(use->conn->dom, 1);
-	free(use);
-	release_share(share);
-}
-
-static int count_map(struct share_use *use, uint32_t page)
-{
-	if (use->counts[page] == UINT16_MAX)
-		return -ENOSPC;
-	use->counts[page]++;
-	use->nr_maps++;
-	use->conn->nr_mapped++;
-	use->conn->dom->nr_maps++;
-	return 0;
-}
-
-static void uncount_map(struct share_use *use, uint32_t page)
-{
-	struct notify *notify, *tmp;
-
-	use->nr_maps--;
-	use->conn->nr_mapped--;
-	use->conn->dom->nr_maps--;
-	if (--use->counts[page])
-		return;
-	list_for_each_safe(notify, tmp, &use->notifies, link) {
-		if (notify->page == page)
-			fire_notify(use->share, use->conn->dom, notify);
-	}
-}
-
-/* Maps the references one after the other; undoes what it did if one of them cannot be mapped. */
-static int map_all(struct hypercall_conn *conn, const struct hypercall_request *req,
-	const struct hypercall_gref *grefs, struct hypercall_mapped *mapped)
-{
-	bool writable = req->flags & HYPERCALL_WRITABLE;
-	struct share_use *use;
-	struct share *share;
-	uint32_t i, page;
-	int rc = 0;
-
-	for (i = 0; i < req->map.nr_grefs; i++) {
-		rc = lookup_gref(conn->dom, &grefs[i], writable, &share, &page);
-		if (rc)
-			break;
-		rc = get_use(conn, share, &use);
-		if (rc)
-			break;
-		rc = count_map(use, page);
-		if (rc) {
-			put_use(use);
-			break;
-		}
-		mapped[i] = (struct hypercall_mapped){share->id, page, share->nr_pages};
-	}
-	if (rc == 0)
-		return 0;
-	while (i-- > 0) {
-		share = find_share(conn->dom->hv, mapped[i].share_id);
-		use = find_use(conn, share);
-		uncount_map(use, mapped[i].page);
-		put_use(use);
-	}
-	return rc;
-}
-
-int grant_map(struct hypercall_conn *conn, const struct hypercall_request *req,
-	const struct hypercall_gref *grefs, struct hypercall_mapped *mapped)
-{
-	struct domain *dom = conn->dom;
-	uint32_t nr = req->map.nr_grefs;
-	struct notify *notify;
-	struct share *share;
-	int rc;
-
-	if (nr == 0)
-		return -EINVAL;
-	if (nr > dom->hv->limits.nr_maps - dom->nr_maps)
-		return -ENOSPC;
-	if (conn->max_grants && nr > conn->max_grants - (conn->nr_mapped < conn->max_grants
-							? conn->nr_mapped : conn->max_grants))
-		return -ENOSPC;
-	rc = make_notify(dom, 0, req->map.notify_offset, req->map.notify_port, &notify);
-	if (rc)
-		return rc;
-	/* A byte can be cleared only in a page that is mapped writable (Linux, gntdev.c). */
-	if (notify && (nr != 1 || (notify->offset != HYPERCALL_NO_NOTIFY &&
-					  !(req->flags & HYPERCALL_WRITABLE)))) {
-		free_notify(dom, notify);
-		return -EINVAL;
-	}
-	rc = map_all(conn, req, grefs, mapped);
-	if (rc) {
-		free_notify(dom, notify);
-		return rc;
-	}
-	if (notify) {
-		share = find_share(dom->hv, mapped[0].share_id);
-		notify->page = mapped[0].page;
-		list_add_tail(&find_use(conn, share)->notifies, &notify->link);
-	}
-	return 0;
-}
-
-int grant_map_fd(struct hypercall_conn *conn, uint64_t id)
-{
-	struct share *share = find_share(conn->dom->hv, id);
-
-	return share && find_use(conn, share) ? share->memfd : -ENOENT;
-}
-
-int grant_unmap(struct hypercall_conn *conn, uint64_t id, uint32_t page, uint32_t nr_pages)
-{
-	struct share *share = find_share(conn->dom->hv, id);
-	struct share_use *use = share ? find_use(conn, share) : NULL;
-
-	if (!use)
-		return -ENOENT;
-	if (page >= share->nr_pages || nr_pages == 0 || nr_pages > share->nr_pages - page)
-		return -EINVAL;
-	for (uint32_t i = page; i < page + nr_pages; i++) {
-		if (use->counts[i] == 0)
-			return -EINVAL;
-	}
-	for (uint32_t i = page; i < page + nr_pages; i++)
-		uncount_map(use, i);
-	put_use(use);
-	return 0;
-}
-
-static void drop_use(struct share_use *use)
-{
-	for (uint32_t page = 0; page < use->share->nr_pages; page++) {
-		while (use->counts[page])
-			uncount_map(use, page);
-	}
-	put_use(use);
-}
-
 void grant_conn_closed(struct hypercall_conn *conn)
 {
-	while (!list_empty(&conn->uses))
-		drop_use(list_first(&conn->uses, struct share_use, conn_link));
+	grant_drop_uses(conn);
 	while (!list_empty(&conn->shares)) {
 		struct share *share = list_first(&conn->shares, struct share, conn_link);
 
