@@ -17,7 +17,7 @@ GOALS := $(or $(MAKECMDGOALS),all)
 ifneq ($(filter-out clean help,$(GOALS)),)
 MISSING := $(shell ./run missing build)
 ifneq ($(strip $(MISSING)),)
-$(error These Debian packages are needed to build: $(MISSING). Install them with: apt-get install $(MISSING), or ./run setup)
+$(error These Debian packages are needed to build: $(strip $(MISSING)). Install them with: apt-get install $(strip $(MISSING)), or ./run setup)
 endif
 endif
 

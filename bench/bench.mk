@@ -19,6 +19,6 @@ bench: bench-programs
 ifneq ($(filter bench,$(GOALS)),)
 MISSING_BENCH := $(shell ./run missing build bench)
 ifneq ($(strip $(MISSING_BENCH)),)
-$(error These Debian packages are needed for the benchmarks: $(MISSING_BENCH). Install them with: apt-get install $(MISSING_BENCH), or ./run setup build bench)
+$(error These Debian packages are needed for the benchmarks: $(strip $(MISSING_BENCH)). Install them with: apt-get install $(strip $(MISSING_BENCH)), or ./run setup build bench)
 endif
 endif

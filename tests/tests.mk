@@ -65,7 +65,7 @@ CHECKS := $(UNIT_CHECKS) $(BATS_FILES)
 ifneq ($(filter check%,$(GOALS)),)
 MISSING_TEST := $(shell ./run missing build test)
 ifneq ($(strip $(MISSING_TEST)),)
-$(error These Debian packages are needed for the tests: $(MISSING_TEST). Install them with: apt-get install $(MISSING_TEST), or ./run setup)
+$(error These Debian packages are needed for the tests: $(strip $(MISSING_TEST)). Install them with: apt-get install $(strip $(MISSING_TEST)), or ./run setup)
 endif
 endif
 
