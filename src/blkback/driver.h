@@ -38,7 +38,7 @@ enum driver_status {
 };
 
 struct driver_geometry {
-	uint64_t size; /* bytes, a multiple of sector_size */
+	uint64_t size; /* bytes at the time of opening, a multiple of sector_size */
 	uint32_t sector_size, physical_sector_size;
 	bool can_discard;
 	uint32_t discard_granularity; /* bytes */
@@ -60,6 +60,12 @@ struct driver {
 	 */
 	int (*open)(const char *target, bool read_only, struct driver_disk **out, char *error,
 		size_t error_size);
+
+	/*
+	 * The size now, in bytes and a multiple of the sector size; NULL where it cannot change.
+	 * Cheap, as it is asked every second. 0 or -errno. Main thread.
+	 */
+	int (*refresh)(struct driver_disk *disk, uint64_t *size);
 
 	/* Closes it; no I/O is in flight. Main thread. */
 	void (*close)(struct driver_disk *disk);

@@ -8,25 +8,31 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#define MIN_BUCKETS 64u
+#define MAX_BUCKETS 1024u
+
 struct grantmap_entry {
 	struct grantmap_entry *next;
+	struct list unused_link;
 	void *addr;
 	uint32_t gref;
 	uint32_t nr_users;
 	bool writable;
-	bool used; /* since the eviction last passed */
+	bool kept; /* found by its gref; else of one request only */
 };
 
 int grantmap_init(struct grantmap *map, xengnttab_handle *xgt, uint32_t domid, bool persistent,
-	uint32_t max_entries)
+	uint32_t max_kept)
 {
-	uint32_t nr_buckets = 64;
-
-	while (nr_buckets < max_entries && nr_buckets < 1024)
-		nr_buckets *= 2;
-	*map = (struct grantmap){.xgt = xgt, .domid = domid, .persistent = persistent,
-		.nr_buckets = nr_buckets, .max_entries = max_entries};
-	map->buckets = calloc(nr_buckets, sizeof(*map->buckets));
+	*map = (struct grantmap){
+		.xgt = xgt, .domid = domid, .persistent = persistent, .max_kept = max_kept};
+	list_init(&map->unused);
+	if (!persistent)
+		return 0;
+	map->nr_buckets = MIN_BUCKETS;
+	while (map->nr_buckets < max_kept && map->nr_buckets < MAX_BUCKETS)
+		map->nr_buckets *= 2;
+	map->buckets = calloc(map->nr_buckets, sizeof(struct grantmap_entry *));
 	return map->buckets ? 0 : -ENOMEM;
 }
 
@@ -34,21 +40,6 @@ static void free_entry(struct grantmap *map, struct grantmap_entry *entry)
 {
 	xengnttab_unmap(map->xgt, entry->addr, 1);
 	free(entry);
-	map->nr_entries--;
-}
-
-void grantmap_fini(struct grantmap *map)
-{
-	for (uint32_t i = 0; map->buckets && i < map->nr_buckets; i++) {
-		while (map->buckets[i]) {
-			struct grantmap_entry *entry = map->buckets[i];
-
-			map->buckets[i] = entry->next;
-			free_entry(map, entry);
-		}
-	}
-	free(map->buckets);
-	map->buckets = NULL;
 }
 
 static struct grantmap_entry **bucket_of(struct grantmap *map, uint32_t gref)
@@ -56,28 +47,45 @@ static struct grantmap_entry **bucket_of(struct grantmap *map, uint32_t gref)
 	return &map->buckets[gref & (map->nr_buckets - 1)];
 }
 
-/* Unmaps one page that no request uses, clock-wise. False if all are in use. */
+/* Unmaps the page that is the longest unused. False if all are in use. */
 static bool evict_one(struct grantmap *map)
 {
-	for (uint32_t n = 0; n < 2 * map->nr_buckets; n++) {
-		struct grantmap_entry **link =
-			&map->buckets[map->evict_bucket++ & (map->nr_buckets - 1)];
+	struct grantmap_entry *entry, **link;
 
-		for (; *link; link = &(*link)->next) {
-			struct grantmap_entry *entry = *link;
+	if (list_empty(&map->unused))
+		return false;
+	entry = list_first(&map->unused, struct grantmap_entry, unused_link);
+	list_del(&entry->unused_link);
+	for (link = bucket_of(map, entry->gref); *link != entry;)
+		link = &(*link)->next;
+	*link = entry->next;
+	free_entry(map, entry);
+	map->nr_kept--;
+	return true;
+}
 
-			if (entry->nr_users)
-				continue;
-			if (entry->used) {
-				entry->used = false;
-				continue;
-			}
-			*link = entry->next;
-			free_entry(map, entry);
-			return true;
-		}
-	}
-	return false;
+void grantmap_fini(struct grantmap *map)
+{
+	while (evict_one(map))
+		continue;
+	free(map->buckets);
+	map->buckets = NULL;
+}
+
+static void keep(struct grantmap *map, struct grantmap_entry *entry)
+{
+	struct grantmap_entry **bucket = bucket_of(map, entry->gref);
+
+	entry->kept = true;
+	entry->next = *bucket;
+	*bucket = entry;
+	map->nr_kept++;
+}
+
+/* What mapping a read-only grant writable may fail with; gntdev says EINVAL whatever it is. */
+static bool perhaps_readonly(int error)
+{
+	return error == EACCES || error == EPERM || error == EINVAL;
 }
 
 /*
@@ -86,67 +94,92 @@ static bool evict_one(struct grantmap *map)
  */
 static struct grantmap_entry *map_persistent(struct grantmap *map, uint32_t gref, bool writable)
 {
-	struct grantmap_entry *entry, **bucket = bucket_of(map, gref);
+	struct grantmap_entry *entry = calloc(1, sizeof(*entry));
 
-	entry = calloc(1, sizeof(*entry));
 	if (!entry) {
 		errno = ENOMEM;
 		return NULL;
 	}
 	entry->addr = xengnttab_map_grant_ref(map->xgt, map->domid, gref, PROT_READ | PROT_WRITE);
 	entry->writable = entry->addr != NULL;
-	if (!entry->addr && !writable && errno == EACCES)
+	if (!entry->addr && !writable && perhaps_readonly(errno))
 		entry->addr = xengnttab_map_grant_ref(map->xgt, map->domid, gref, PROT_READ);
 	if (!entry->addr) {
 		free(entry);
 		return NULL;
 	}
 	entry->gref = gref;
-	entry->next = *bucket;
-	*bucket = entry;
-	map->nr_entries++;
+	list_init(&entry->unused_link);
 	return entry;
 }
 
-static int get_persistent(
-	struct grantmap *map, uint32_t gref, bool writable, struct grantref *ref)
+/* A page that is not mapped yet, or not so. */
+static __attribute__((noinline)) int add_persistent(struct grantmap *map, uint32_t gref,
+	bool writable, const struct grantmap_entry *known, struct grantref *ref)
 {
-	struct grantmap_entry *entry = *bucket_of(map, gref);
+	struct grantmap_entry *entry;
+	bool room;
 
-	while (entry && entry->gref != gref)
-		entry = entry->next;
-	if (!entry) {
-		if (map->nr_entries >= map->max_entries && !evict_one(map))
-			return -ENOSPC;
-		entry = map_persistent(map, gref, writable);
-		if (!entry)
-			return -errno;
-	}
-	if (writable && !entry->writable)
+	if (known)
 		return -EACCES;
-	entry->used = true;
-	entry->nr_users++;
+	room = map->nr_kept < map->max_kept || evict_one(map);
+	entry = map_persistent(map, gref, writable);
+	if (!entry)
+		return -errno;
+	if (room)
+		keep(map, entry);
+	entry->nr_users = 1;
 	*ref = (struct grantref){entry, entry->addr};
 	return 0;
 }
 
-int grantmap_get(struct grantmap *map, const uint32_t *grefs, unsigned int nr, bool writable,
+static void put_persistent(struct grantmap *map, struct grantmap_entry *entry)
+{
+	if (--entry->nr_users)
+		return;
+	if (entry->kept)
+		list_add_tail(&map->unused, &entry->unused_link);
+	else
+		free_entry(map, entry);
+}
+
+/* All in one call, for one request. Not inlined: its array would cost the persistent ones time. */
+static __attribute__((noinline)) int get_mapped(struct grantmap *map,
+	const struct blkif_request_segment *segs, unsigned int nr, bool writable,
 	struct grantref *refs)
 {
+	uint32_t grefs[GRANTMAP_MAX];
 	char *addr;
-	int rc;
 
-	if (!map->persistent) {
-		addr = xengnttab_map_domain_grant_refs(map->xgt, nr, map->domid, (uint32_t *)grefs,
-			writable ? PROT_READ | PROT_WRITE : PROT_READ);
-		if (!addr)
-			return -errno;
-		for (unsigned int i = 0; i < nr; i++)
-			refs[i] = (struct grantref){NULL, addr + (size_t)i * GRANT_PAGE_SIZE};
-		return 0;
-	}
+	for (unsigned int i = 0; i < nr; i++)
+		grefs[i] = segs[i].gref;
+	addr = xengnttab_map_domain_grant_refs(map->xgt, nr, map->domid, grefs,
+		writable ? PROT_READ | PROT_WRITE : PROT_READ);
+	if (!addr)
+		return -errno;
+	for (unsigned int i = 0; i < nr; i++)
+		refs[i] = (struct grantref){NULL, addr + (size_t)i * GRANT_PAGE_SIZE};
+	return 0;
+}
+
+int grantmap_get(struct grantmap *map, const struct blkif_request_segment *segs, unsigned int nr,
+	bool writable, struct grantref *refs)
+{
+	if (!map->persistent)
+		return get_mapped(map, segs, nr, writable, refs);
 	for (unsigned int i = 0; i < nr; i++) {
-		rc = get_persistent(map, grefs[i], writable, &refs[i]);
+		struct grantmap_entry *entry = *bucket_of(map, segs[i].gref);
+		int rc;
+
+		while (entry && entry->gref != segs[i].gref)
+			entry = entry->next;
+		if (entry && (entry->writable || !writable)) {
+			if (entry->nr_users++ == 0)
+				list_del(&entry->unused_link);
+			refs[i] = (struct grantref){entry, entry->addr};
+			continue;
+		}
+		rc = add_persistent(map, segs[i].gref, writable, entry, &refs[i]);
 		if (rc) {
 			grantmap_put(map, refs, i);
 			return rc;
@@ -164,5 +197,5 @@ void grantmap_put(struct grantmap *map, struct grantref *refs, unsigned int nr)
 		return;
 	}
 	for (unsigned int i = 0; i < nr; i++)
-		refs[i].entry->nr_users--;
+		put_persistent(map, refs[i].entry);
 }

@@ -12,9 +12,21 @@
 
 #include <xengnttab.h>
 
+#include "blkback/slot.h"
+#include "common/list.h"
+
 #define GRANT_PAGE_SIZE 4096u
+#define GRANTMAP_MAX 256u /* pages of a call */
 
 struct grantmap_entry;
+
+/* How a request's data get from and to the granted pages. */
+enum grant_mode {
+	GRANT_AUTO,	  /* persistent if the front end offers that, else the cheaper of the others */
+	GRANT_PERSISTENT, /* pages stay mapped */
+	GRANT_MAP,	  /* mapped for one request */
+	GRANT_COPY,	  /* copied by the platform from and to memory of our own */
+};
 
 struct grantmap {
 	xengnttab_handle *xgt;
@@ -22,8 +34,8 @@ struct grantmap {
 	bool persistent;
 	uint32_t nr_buckets; /* a power of two */
 	struct grantmap_entry **buckets;
-	uint32_t nr_entries, max_entries;
-	uint32_t evict_bucket; /* where the search for an unused entry goes on */
+	uint32_t nr_kept, max_kept;
+	struct list unused; /* kept, and of no request now; the longest unused first */
 };
 
 /* One page that a request uses. */
@@ -32,19 +44,22 @@ struct grantref {
 	void *addr;
 };
 
-/* max_entries: how many persistent grants are kept. 0 or -ENOMEM. */
+/* max_kept: how many persistent grants stay mapped. 0 or -ENOMEM. */
 int grantmap_init(struct grantmap *map, xengnttab_handle *xgt, uint32_t domid, bool persistent,
-	uint32_t max_entries) __attribute__((warn_unused_result));
+	uint32_t max_kept) __attribute__((warn_unused_result));
 
 /* Unmaps everything that is kept; no reference may be held. */
 void grantmap_fini(struct grantmap *map);
 
 /*
- * Maps the pages of a request: all or none. `writable`: the request writes into them. Returns 0 or
- * -errno (-EACCES: not granted so; -ENOENT: no such grant).
+ * Maps the pages of a request, GRANTMAP_MAX at most: all or none. Of `segs` only the grefs count.
+ * `writable`: the request writes into them. When as many
+ * as may be kept are, the longest unused is unmapped; when all of those are in use, too, a page is
+ * mapped for this request alone. Returns 0 or -errno (-EACCES: not granted so; -ENOENT: no such
+ * grant).
  */
-int grantmap_get(struct grantmap *map, const uint32_t *grefs, unsigned int nr, bool writable,
-	struct grantref *refs) __attribute__((warn_unused_result));
+int grantmap_get(struct grantmap *map, const struct blkif_request_segment *segs, unsigned int nr,
+	bool writable, struct grantref *refs) __attribute__((warn_unused_result));
 
 /* Gives them back. */
 void grantmap_put(struct grantmap *map, struct grantref *refs, unsigned int nr);

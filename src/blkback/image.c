@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The open images. Main thread only. */
+/* The open images. Main thread only, but for the domains that use them. */
 #include "blkback/image.h"
 
 #include <errno.h>
@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/log.h"
+#include "common/clock.h"
 
 static struct list images = {&images, &images};
 
@@ -38,12 +38,15 @@ static int image_open(const char *target, bool read_only, const struct image_cac
 	if (!image)
 		return rc;
 	image->read_only = read_only;
+	pthread_mutex_init(&image->lock, NULL);
+	list_init(&image->domains);
 	image->target = strdup(target);
 	if (!image->target)
 		goto err;
 	rc = driver_open(target, read_only, &image->disk, error, error_size);
 	if (rc)
 		goto err;
+	atomic_init(&image->size, image->disk->geometry.size);
 	rc = make_cache(image, config);
 	if (rc) {
 		snprintf(error, error_size, "cannot make a cache: %s", strerror(-rc));
@@ -58,6 +61,7 @@ static int image_open(const char *target, bool read_only, const struct image_cac
 	*out = image;
 	return 0;
 err:
+	pthread_mutex_destroy(&image->lock);
 	free(image->target);
 	free(image);
 	return rc;
@@ -96,8 +100,90 @@ void image_put(struct image *image)
 	list_del(&image->link);
 	image->disk->driver->close(image->disk);
 	cache_destroy(image->cache);
+	pthread_mutex_destroy(&image->lock);
 	free(image->target);
 	free(image);
+}
+
+static struct image_domain *find_domain(struct image *image, unsigned int domid)
+{
+	struct image_domain *domain;
+
+	list_for_each(domain, &image->domains, link) {
+		if (domain->domid == domid)
+			return domain;
+	}
+	domain = calloc(1, sizeof(*domain));
+	if (domain) {
+		domain->domid = domid;
+		list_add_tail(&image->domains, &domain->link);
+	}
+	return domain;
+}
+
+struct image_domain *image_domain_get(struct image *image, unsigned int domid)
+{
+	struct image_domain *domain;
+
+	pthread_mutex_lock(&image->lock);
+	domain = find_domain(image, domid);
+	if (domain)
+		domain->nr_users++;
+	pthread_mutex_unlock(&image->lock);
+	return domain;
+}
+
+void image_domain_put(struct image *image, struct image_domain *domain)
+{
+	pthread_mutex_lock(&image->lock);
+	if (--domain->nr_users == 0) {
+		list_del(&domain->link);
+		free(domain);
+	}
+	pthread_mutex_unlock(&image->lock);
+}
+
+/* What was cached beyond the new end is not on the disk any more, and must not come back. */
+static void drop_beyond(struct image *image, uint64_t size, uint64_t old_size)
+{
+	uint32_t block_size = cache_block_size(image->cache);
+	uint64_t first = size / block_size;
+	uint64_t nr = (old_size + block_size - 1) / block_size - first;
+
+	cache_write_begin(image->cache, first, nr);
+	cache_write_end(image->cache, first, nr);
+}
+
+/* True if the image has another size than before. */
+static bool refresh(struct image *image)
+{
+	uint64_t size, old_size = image_size(image);
+	int rc = image->disk->driver->refresh(image->disk, &size);
+
+	if (rc) {
+		if (ratelimit_pass(&image->log_limit, 1, 60 * NSEC_PER_SEC))
+			log_warn("image %s: cannot read its size: %s", image->target, strerror(-rc));
+		return false;
+	}
+	if (size == old_size)
+		return false;
+	atomic_store_explicit(&image->size, size, memory_order_relaxed);
+	if (size < old_size && image->cache)
+		drop_beyond(image, size, old_size);
+	log_msg(size < old_size ? LOG_WARN : LOG_INFO, "image %s: %s from %llu to %llu sectors",
+		image->target, size < old_size ? "shrunk" : "grown",
+		(unsigned long long)(old_size / 512), (unsigned long long)(size / 512));
+	return true;
+}
+
+void images_refresh(void (*resized)(void *data, const struct image *image), void *data)
+{
+	struct image *image;
+
+	list_for_each(image, &images, link) {
+		if (image->disk->driver->refresh && refresh(image))
+			resized(data, image);
+	}
 }
 
 uint64_t images_cache_used(void)

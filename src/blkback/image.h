@@ -6,23 +6,37 @@
 #ifndef RF_BLKBACK_IMAGE_H
 #define RF_BLKBACK_IMAGE_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "blkback/cache.h"
 #include "blkback/driver.h"
 #include "common/list.h"
+#include "common/log.h"
+
+/* One domain's use of an image, by all workers that have a queue of it. */
+struct image_domain {
+	struct list link;
+	unsigned int domid;
+	unsigned int nr_users;	/* workers; under the image's lock */
+	atomic_uint nr_active;	/* workers that have requests of it. Relaxed: a count */
+};
 
 struct image {
 	struct list link;
 	unsigned int nr_users;
 	char *target;
 	bool read_only;
+	struct ratelimit log_limit;
 	struct driver_disk *disk;
 	struct cache *cache; /* NULL: none */
+	_Atomic uint64_t size; /* bytes; changed by the main thread */
 	/* I/Os at the device, of all workers. Relaxed: it only steers how much more is sent there. */
 	atomic_uint nr_in_flight;
-	atomic_uint nr_active; /* domains with requests, summed over the workers */
-	atomic_uint nr_sparse; /* those of them that keep few requests outstanding (sched.h) */
+	atomic_uint nr_active; /* domains with requests, each once */
+	atomic_uint nr_sparse; /* that keep few requests outstanding (sched.h), summed over the workers */
+	pthread_mutex_t lock;
+	struct list domains;
 };
 
 struct image_cache_config {
@@ -41,6 +55,25 @@ int image_get(const char *target, bool read_only, const struct image_cache_confi
 
 /* Closes it with the last user. NULL is legal. */
 void image_put(struct image *image);
+
+/*
+ * Bytes on the disk now, a multiple of its sector size; it may grow or shrink meanwhile. Any
+ * thread. Relaxed: it is a bound by itself; who finds the disk shorter than this gets an I/O error.
+ */
+static inline uint64_t image_size(const struct image *image)
+{
+	return atomic_load_explicit(&image->size, memory_order_relaxed);
+}
+
+/* A worker begins to serve queues of a domain, NULL without memory; or has no more. Any thread. */
+struct image_domain *image_domain_get(struct image *image, unsigned int domid);
+void image_domain_put(struct image *image, struct image_domain *domain);
+
+/*
+ * Looks at the size of every open image, and calls `resized` for each that has another one now;
+ * image_size() says the new one already, and the cache has nothing beyond it.
+ */
+void images_refresh(void (*resized)(void *data, const struct image *image), void *data);
 
 /* Bytes that the caches of all open images hold now. */
 uint64_t images_cache_used(void);

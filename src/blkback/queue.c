@@ -3,44 +3,57 @@
 #include "blkback/queue.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "blkback/request.h"
 #include "blkback/worker.h"
 
-/* Persistent grants that a queue keeps: its requests' pages, and as many again for a front end
- * with buffers of its own. */
-#define PERSISTENT_PER_SLOT (2 * BLKIF_MAX_SEGMENTS_PER_REQUEST)
+/* Grants are persistent only if the front end offers that: it must keep them. */
+static enum grant_mode grant_mode_of(const struct queue_config *config)
+{
+	bool persistent = config->front_persistent &&
+		(config->grant_mode == GRANT_AUTO || config->grant_mode == GRANT_PERSISTENT);
+
+	if (persistent)
+		return GRANT_PERSISTENT;
+	return config->grant_mode == GRANT_PERSISTENT ? GRANT_AUTO : config->grant_mode;
+}
+
+/* The indices continue where the front end says that answers stand. */
+static int attach_ring(struct queue *queue)
+{
+	const struct queue_config *config = &queue->config;
+	uint32_t rsp_prod = ring_load_prod(&config->sring->rsp_prod);
+	uint32_t req_prod = ring_load_prod(&config->sring->req_prod);
+
+	BACK_RING_ATTACH(&queue->ring, config->sring, rsp_prod,
+		config->nr_ring_pages * GRANT_PAGE_SIZE);
+	queue->ring.nr_ents = slot_count(config->abi, config->nr_ring_pages);
+	return req_prod - rsp_prod > RING_SIZE(&queue->ring) ? -EPROTO : 0;
+}
 
 int queue_create(const struct queue_config *config, struct worker *worker, struct queue **out)
 {
 	struct queue *queue = calloc(1, sizeof(*queue));
-	uint32_t rsp_prod, req_prod;
-	int rc = -ENOMEM;
+	int rc;
 
 	if (!queue)
-		return rc;
+		return -ENOMEM;
 	queue->worker = worker;
 	queue->config = *config;
-	rsp_prod = ring_load_prod(&config->sring->rsp_prod);
-	BACK_RING_ATTACH(&queue->ring, config->sring, rsp_prod,
-		config->nr_ring_pages * GRANT_PAGE_SIZE);
-	req_prod = ring_load_prod(&config->sring->req_prod);
-	if (req_prod - rsp_prod > RING_SIZE(&queue->ring)) {
-		rc = -EPROTO;
+	if (config->max_indirect_segments > QUEUE_MAX_INDIRECT_SEGMENTS)
+		queue->config.max_indirect_segments = QUEUE_MAX_INDIRECT_SEGMENTS;
+	rc = attach_ring(queue);
+	if (rc)
 		goto err_free;
-	}
+	rc = -ENOMEM;
 	queue->requests = calloc(RING_SIZE(&queue->ring), sizeof(*queue->requests));
 	if (!queue->requests)
 		goto err_free;
-	for (unsigned int i = 0; i < RING_SIZE(&queue->ring); i++) {
-		queue->requests[i].queue = queue;
-		queue->requests[i].next = queue->free_requests;
-		queue->free_requests = &queue->requests[i];
-	}
+	queue->grant_mode = grant_mode_of(config);
 	rc = grantmap_init(&queue->grants, worker_gnttab(worker), config->domid,
-		config->persistent, RING_SIZE(&queue->ring) * PERSISTENT_PER_SLOT);
+		queue->grant_mode == GRANT_PERSISTENT, QUEUE_MAX_PERSISTENT);
 	if (rc)
 		goto err_requests;
 	queue->waiting_tail = &queue->waiting;
@@ -61,6 +74,21 @@ void queue_destroy(struct queue *queue)
 	grantmap_fini(&queue->grants);
 	free(queue->requests);
 	free(queue);
+}
+
+const char *queue_describe(const struct queue *queue, char *text, size_t size)
+{
+	static const char *const grants[] = {
+		[GRANT_AUTO] = "grants mapped or copied, whichever is cheaper",
+		[GRANT_PERSISTENT] = "persistent grants",
+		[GRANT_MAP] = "grants mapped for each request",
+		[GRANT_COPY] = "grants copied",
+	};
+
+	snprintf(text, size, "%u slots, %s, %s, %u indirect segments", RING_SIZE(&queue->ring),
+		slot_abi_name(queue->config.abi), grants[queue->grant_mode],
+		queue->config.max_indirect_segments);
+	return text;
 }
 
 static void ring_broken(struct queue *queue, const char *what)
@@ -98,29 +126,65 @@ unsigned int queue_outstanding(struct queue *queue)
 	return queue->nr_in_flight + nr_available(queue);
 }
 
-unsigned int queue_take(struct queue *queue)
+/* Goes on with the first of the waiting ones. False if it must wait on. */
+static bool take_waiting(struct queue *queue)
 {
-	struct request *req = queue->waiting, *next;
-	blkif_request_t copy;
+	struct request *req = queue->waiting;
+
+	/* Off the list first: it may be answered and free again when it comes back. */
+	queue->waiting = req->next;
+	if (!queue->waiting)
+		queue->waiting_tail = &queue->waiting;
+	if (request_advance(req))
+		return true;
+	req->next = queue->waiting;
+	queue->waiting = req;
+	if (!req->next)
+		queue->waiting_tail = &req->next;
+	return false;
+}
+
+static struct request *get_request(struct queue *queue)
+{
+	struct request *req = queue->free_requests;
 
 	if (req) {
-		/* It may be answered and free again when it comes back. */
-		next = req->next;
-		if (!request_retry(req))
-			return 0;
-		queue->waiting = next;
-		if (!queue->waiting)
-			queue->waiting_tail = &queue->waiting;
-		return 1;
+		queue->free_requests = req->next;
+		return req;
 	}
-	if (nr_available(queue) == 0 || !queue->free_requests)
+	if (queue->nr_requests == RING_SIZE(&queue->ring))
+		return NULL;
+	req = &queue->requests[queue->nr_requests++];
+	req->queue = queue;
+	return req;
+}
+
+static void put_request(struct queue *queue, struct request *req)
+{
+	req->next = queue->free_requests;
+	queue->free_requests = req;
+}
+
+unsigned int queue_take(struct queue *queue)
+{
+	struct request *req;
+
+	if (queue->waiting)
+		return take_waiting(queue);
+	if (nr_available(queue) == 0)
 		return 0;
-	ring_copy_from(&copy, RING_GET_REQUEST(&queue->ring, queue->ring.req_cons), sizeof(copy));
+	req = get_request(queue);
+	if (!req)
+		return 0;
+	slot_copy_request(queue->config.abi, &queue->ring, queue->ring.req_cons, &req->copy);
+	/* What there is no memory for stays in the ring; it is copied anew, and checked, then. */
+	if (!request_reserve(req)) {
+		put_request(queue, req);
+		return 0;
+	}
 	queue->ring.req_cons++;
-	req = queue->free_requests;
-	queue->free_requests = req->next;
 	queue->nr_in_flight++;
-	return request_start(req, &copy);
+	return request_start(req);
 }
 
 void queue_wait(struct queue *queue, struct request *req)
@@ -134,18 +198,17 @@ void queue_answer(struct queue *queue, struct request *req, int16_t status)
 {
 	/* Every byte of the slot's response is written (XSA-216). */
 	union {
-		blkif_response_t rsp;
 		uint64_t words[sizeof(blkif_response_t) / sizeof(uint64_t)];
+		blkif_response_t rsp;
 	} answer = {.words = {0}};
 
-	answer.rsp.id = req->id;
+	answer.rsp.id = req->copy.id;
 	answer.rsp.operation = req->operation;
 	answer.rsp.status = status;
-	ring_copy_to(RING_GET_RESPONSE(&queue->ring, queue->ring.rsp_prod_pvt), &answer,
-		sizeof(answer));
+	slot_write_response(
+		queue->config.abi, &queue->ring, queue->ring.rsp_prod_pvt, &answer.rsp);
 	queue->ring.rsp_prod_pvt++;
-	req->next = queue->free_requests;
-	queue->free_requests = req;
+	put_request(queue, req);
 	queue->nr_in_flight--;
 	worker_answered(queue->worker, queue);
 }

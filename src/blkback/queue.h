@@ -11,22 +11,19 @@
 
 #include <stdatomic.h>
 
-#include "common/ringmb.h"
-
 #include <xenevtchn.h>
-#include <xen/grant_table.h>
-#include <xen/event_channel.h>
-#include <xen/io/ring.h>
-#include <xen/io/blkif.h>
 
-#include "blkback/driver.h"
+#include "blkback/buffers.h"
+#include "blkback/grantcost.h"
 #include "blkback/grantmap.h"
 #include "blkback/image.h"
+#include "blkback/slot.h"
 #include "common/list.h"
 #include "common/log.h"
 
 struct worker;
 struct queue;
+struct request;
 
 /* Counted by the worker, read by the main thread: relaxed atomics, each counter by itself. */
 struct queue_stats {
@@ -35,22 +32,11 @@ struct queue_stats {
 	atomic_ulong cache_hits, cache_misses;
 };
 
-/* A request's private copy, from the ring to its answer. */
-struct request {
-	struct driver_io io;
-	struct queue *queue;
-	struct request *next; /* free list, or the queue's list of waiting requests */
-	uint64_t id;	      /* the guest's, echoed */
-	uint8_t operation;    /* as in the ring, echoed */
-	uint8_t nr_segments;
-	uint64_t sector, nr_sectors; /* of 512 bytes */
-	struct grantref refs[BLKIF_MAX_SEGMENTS_PER_REQUEST];
-	struct iovec iov[BLKIF_MAX_SEGMENTS_PER_REQUEST];
-	/* A read that fills a cache block: the buffer it is read to, and where. */
-	void *fill;
-	struct iovec fill_iov;
-	uint64_t fill_block, fill_token;
-};
+/* Persistent grants that a queue keeps at most; as many as Linux's xen-blkback by default. */
+#define QUEUE_MAX_PERSISTENT 1056u
+
+/* The most indirect segments that may be offered. */
+#define QUEUE_MAX_INDIRECT_SEGMENTS SEGMENTS_MAX
 
 struct queue_config {
 	unsigned int domid;
@@ -58,8 +44,13 @@ struct queue_config {
 	blkif_sring_t *sring; /* mapped, nr_ring_pages pages */
 	unsigned int nr_ring_pages;
 	evtchn_port_t port;
-	bool persistent;
+	enum queue_abi abi;
+	enum grant_mode grant_mode; /* GRANT_PERSISTENT counts only if the front end offers it */
+	bool front_persistent;	    /* the front end offers persistent grants */
+	/* That were offered to the front end, QUEUE_MAX_INDIRECT_SEGMENTS at most; 0: none. */
+	unsigned int max_indirect_segments;
 	bool read_only;
+	bool can_discard; /* discards were offered to the front end */
 	struct image *image;
 };
 
@@ -68,7 +59,12 @@ struct queue {
 	struct queue_config config;
 	blkif_back_ring_t ring;
 	struct grantmap grants;
-	struct request *requests; /* as many as the ring has slots */
+	enum grant_mode grant_mode;   /* in use; GRANT_AUTO: of map and copy what costs less */
+	struct grantcost grant_cost;  /* for GRANT_AUTO */
+	bool no_direct;		      /* the driver cannot move data to and from foreign pages */
+	bool no_copy;		      /* the platform cannot copy grants */
+	struct request *requests;     /* as many as the ring has slots */
+	unsigned int nr_requests;     /* of them that were ever used: the rest is untouched memory */
 	struct request *free_requests;
 	struct request *waiting, **waiting_tail; /* checked, but the driver was busy */
 	unsigned int nr_in_flight;		 /* taken and not answered */
@@ -101,8 +97,15 @@ int queue_create(const struct queue_config *config, struct worker *worker, struc
 void queue_destroy(struct queue *queue);
 
 /*
+ * What was negotiated, for people: "32 slots, x86_64-abi, persistent grants, 256 indirect
+ * segments". Returns `text`. Any thread.
+ */
+const char *queue_describe(const struct queue *queue, char *text, size_t size);
+
+/*
  * Takes at most one request off the ring and starts it. Returns its cost in units of 4 KiB (at
- * least 1; a bad request costs 1), or 0 if there was none.
+ * least 1; a bad request costs 1), or 0 if there was none, or none that can go on before others
+ * have ended.
  */
 unsigned int queue_take(struct queue *queue);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Requests. Only the private copy is looked at; what it claims is checked against the ring's, the
- * segment's and the disk's bounds before anything is mapped or read.
+ * The way of a request. It holds its slot's memory, pieces of the worker's pools, and the guest's
+ * pages; whatever becomes of it, answer() gives all of that back.
  */
 #include "blkback/request.h"
 
@@ -10,13 +10,17 @@
 
 #include "blkback/worker.h"
 
-#define SECTOR_SIZE 512u
-#define SECTORS_PER_PAGE (GRANT_PAGE_SIZE / SECTOR_SIZE)
-
 static void count(atomic_ulong *counter, unsigned long n)
 {
 	atomic_store_explicit(counter,
 		atomic_load_explicit(counter, memory_order_relaxed) + n, memory_order_relaxed);
+}
+
+static void answer(struct request *req, int16_t status)
+{
+	if (req->segments)
+		data_close(req, status == BLKIF_RSP_OKAY);
+	queue_answer(req->queue, req, status);
 }
 
 static void fail(struct request *req, int16_t status, const char *why)
@@ -26,68 +30,48 @@ static void fail(struct request *req, int16_t status, const char *why)
 	count(&queue->stats.errors, 1);
 	if (ratelimit_pass(&queue->log_limit, 5, 10000000000ull))
 		log_warn("domain %u device %u: request %llu (operation %u, sector %llu): %s",
-			queue->config.domid, queue->config.device, (unsigned long long)req->id,
+			queue->config.domid, queue->config.device, (unsigned long long)req->copy.id,
 			req->operation, (unsigned long long)req->sector, why);
-	queue_answer(queue, req, status);
+	answer(req, status);
 }
 
 /* ---- completion ---- */
 
-/* Copies a stretch of the request's data from `src`; the segments are in order. */
-static void copy_to_guest(const struct request *req, const char *src)
+/*
+ * The driver cannot reach the guest's pages: the kernel gives no direct I/O on foreign memory here.
+ * The request goes again, with memory of ours, and so do all that follow.
+ */
+static void bounce(struct request *req)
 {
-	for (unsigned int i = 0; i < req->nr_segments; i++) {
-		memcpy(req->iov[i].iov_base, src, req->iov[i].iov_len);
-		src += req->iov[i].iov_len;
-	}
-}
+	struct queue *queue = req->queue;
 
-static void finish_fill(struct request *req)
-{
-	struct cache *cache = req->queue->config.image->cache;
-	uint64_t start = req->fill_block * cache_block_size(cache);
-
-	if (req->io.result == 0) {
-		copy_to_guest(req, (char *)req->fill + (req->sector * SECTOR_SIZE - start));
-		cache_fill_end(cache, req->fill_block, req->fill_token, req->fill);
-	}
-	worker_free_fill(req->queue->worker, req->fill);
-	req->fill = NULL;
-}
-
-/* First block and number of blocks that a range of sectors touches. */
-static uint64_t block_range(const struct cache *cache, const struct request *req, uint64_t *first)
-{
-	uint64_t per_block = cache_block_size(cache) / SECTOR_SIZE;
-
-	*first = req->sector / per_block;
-	return (req->sector + req->nr_sectors - 1) / per_block - *first + 1;
-}
-
-static void end_write(struct request *req)
-{
-	struct cache *cache = req->queue->config.image->cache;
-	uint64_t first, nr;
-
-	if (!cache || (req->io.op != DRIVER_WRITE && req->io.op != DRIVER_DISCARD))
-		return;
-	nr = block_range(cache, req, &first);
-	cache_write_end(cache, first, nr);
+	if (!queue->no_direct)
+		log_warn("domain %u device %u: no direct I/O into granted pages here, data are copied",
+			queue->config.domid, queue->config.device);
+	queue->no_direct = true;
+	req->stage = REQUEST_BOUNCE;
+	queue_wait(queue, req);
+	worker_poll(queue->worker, queue);
 }
 
 static void finish(struct request *req)
 {
-	struct queue *queue = req->queue;
+	int rc = req->io.result;
 
-	if (req->fill)
-		finish_fill(req);
-	end_write(req);
-	grantmap_put(&queue->grants, req->refs, req->nr_segments);
-	if (req->io.result == 0)
-		queue_answer(queue, req, BLKIF_RSP_OKAY);
+	if (rc == -EFAULT && req->mapped && !req->buffer) {
+		bounce(req);
+		return;
+	}
+	if (rc == 0 && req->fills)
+		request_finish_fill(req);
+	if (req->guarded)
+		request_unguard(req);
+	if (rc == 0 && req->buffer && req->io.op == DRIVER_READ)
+		rc = data_deliver(req);
+	if (rc == 0)
+		answer(req, BLKIF_RSP_OKAY);
 	else
-		fail(req, req->io.result == -EOPNOTSUPP ? BLKIF_RSP_EOPNOTSUPP : BLKIF_RSP_ERROR,
-			strerror(-req->io.result));
+		fail(req, rc == -EOPNOTSUPP ? BLKIF_RSP_EOPNOTSUPP : BLKIF_RSP_ERROR, strerror(-rc));
 }
 
 static void io_done(struct driver_io *io)
@@ -98,7 +82,7 @@ static void io_done(struct driver_io *io)
 	finish(req);
 }
 
-/* ---- starting ---- */
+/* ---- on to the driver ---- */
 
 static bool offer(struct request *req)
 {
@@ -119,246 +103,245 @@ static bool offer(struct request *req)
 	}
 }
 
-bool request_retry(struct request *req)
+/* The data are at hand. False if the cache had them, and the request is answered. */
+static bool begin_read(struct request *req)
 {
-	return offer(req);
+	struct queue_stats *stats = &req->queue->stats;
+
+	count(&stats->reads, 1);
+	count(&stats->read_sectors, req->nr_sectors);
+	if (!req->queue->config.image->cache)
+		return true;
+	if (request_cached(req)) {
+		count(&stats->cache_hits, 1);
+		req->io.result = 0;
+		finish(req);
+		return false;
+	}
+	count(&stats->cache_misses, 1);
+	request_prepare_fill(req);
+	return true;
 }
 
-static void submit(struct request *req, enum driver_op op)
+static void begin_write(struct request *req)
+{
+	count(&req->queue->stats.writes, 1);
+	count(&req->queue->stats.written_sectors, req->nr_sectors);
+	request_guard(req);
+}
+
+/* True if the driver's turn is next; false if the request is answered. */
+static bool begin(struct request *req)
+{
+	if (req->io.op == DRIVER_READ)
+		return begin_read(req);
+	begin_write(req);
+	return true;
+}
+
+/* Gets at the data. False if the request must wait; else it may be answered (*answered). */
+static bool prepare(struct request *req, bool *answered)
+{
+	int rc = data_open(req);
+
+	if (rc == -EAGAIN)
+		return false;
+	if (rc) {
+		if (req->guarded)
+			request_unguard(req);
+		fail(req, BLKIF_RSP_ERROR,
+			rc == -ENOMEM ? "out of memory" : "cannot use its grant references");
+		*answered = true;
+		return true;
+	}
+	if (req->stage == REQUEST_DATA && !begin(req)) {
+		*answered = true;
+		return true;
+	}
+	data_to_io(req);
+	req->stage = REQUEST_IO;
+	return true;
+}
+
+bool request_advance(struct request *req)
+{
+	bool answered = false;
+
+	if (req->stage != REQUEST_IO && !prepare(req, &answered))
+		return false;
+	return answered || offer(req);
+}
+
+/* ---- starting ---- */
+
+static void go(struct request *req, enum driver_op op, enum request_stage stage)
 {
 	req->io.op = op;
 	req->io.offset = req->sector * SECTOR_SIZE;
 	req->io.len = req->nr_sectors * SECTOR_SIZE;
 	req->io.done = io_done;
-	if (!offer(req))
+	req->stage = (uint8_t)stage;
+	if (!request_advance(req))
 		queue_wait(req->queue, req);
 }
 
-/* Joins segments that follow each other in our address space into one piece for the driver. */
-static unsigned int join_segments(struct request *req)
+/* The descriptors are in req->segments. */
+static void start_rw(struct request *req)
 {
-	unsigned int n = 0;
+	bool write = req->operation == BLKIF_OP_WRITE;
+	const char *why = write && req->queue->config.read_only ? "the disk is read-only"
+								: request_check_segments(req);
 
-	for (unsigned int i = 1; i < req->nr_segments; i++) {
-		char *end = (char *)req->iov[n].iov_base + req->iov[n].iov_len;
-
-		if (req->iov[i].iov_base == end)
-			req->iov[n].iov_len += req->iov[i].iov_len;
-		else
-			req->iov[++n] = req->iov[i];
-	}
-	return n + 1;
-}
-
-/* Answers a read from the cache, if all of it is there. */
-static bool read_cached(struct request *req, struct cache *cache)
-{
-	uint32_t block_size = cache_block_size(cache);
-	uint64_t at = req->sector * SECTOR_SIZE;
-
-	for (unsigned int i = 0; i < req->nr_segments; i++) {
-		char *dst = req->iov[i].iov_base;
-		size_t left = req->iov[i].iov_len;
-
-		while (left) {
-			uint32_t offset = (uint32_t)(at % block_size);
-			uint32_t len = block_size - offset < left ? block_size - offset : (uint32_t)left;
-
-			if (!cache_read(cache, at / block_size, offset, len, dst))
-				return false;
-			dst += len;
-			at += len;
-			left -= len;
-		}
-	}
-	return true;
+	if (why)
+		fail(req, BLKIF_RSP_ERROR, why);
+	else
+		go(req, write ? DRIVER_WRITE : DRIVER_READ, REQUEST_DATA);
 }
 
 /*
- * Reads the whole block into a buffer of ours, from where it goes to the guest and into the cache;
- * not through the guest's page, which the guest could change on the way. False if it spans blocks
- * or there is no buffer: then the read goes straight to the guest.
+ * NULL, or what is wrong about a READ, WRITE or INDIRECT apart from its segments. Then it is known
+ * how the grants of this one are reached.
  */
-static bool read_and_fill(struct request *req, struct cache *cache)
+static const char *begin_rw(struct request *req)
 {
-	uint32_t block_size = cache_block_size(cache);
-	uint64_t first, size = req->queue->config.image->disk->geometry.size;
-
-	if (block_range(cache, req, &first) != 1 || (first + 1) * block_size > size)
-		return false;
-	req->fill = worker_alloc_fill(req->queue->worker);
-	if (!req->fill)
-		return false;
-	req->fill_block = first;
-	req->fill_token = cache_fill_begin(cache, first);
-	req->fill_iov = (struct iovec){req->fill, block_size};
-	req->io.iov = &req->fill_iov;
-	req->io.nr_iov = 1;
-	req->io.op = DRIVER_READ;
-	req->io.offset = first * block_size;
-	req->io.len = block_size;
-	req->io.done = io_done;
-	if (!offer(req))
-		queue_wait(req->queue, req);
-	return true;
-}
-
-static void start_read(struct request *req)
-{
-	struct cache *cache = req->queue->config.image->cache;
-	struct queue_stats *stats = &req->queue->stats;
-
-	count(&stats->reads, 1);
-	count(&stats->read_sectors, req->nr_sectors);
-	if (cache) {
-		if (read_cached(req, cache)) {
-			count(&stats->cache_hits, 1);
-			req->io.result = 0;
-			req->io.op = DRIVER_READ;
-			finish(req);
-			return;
-		}
-		count(&stats->cache_misses, 1);
-		if (read_and_fill(req, cache))
-			return;
-	}
-	req->io.iov = req->iov;
-	req->io.nr_iov = join_segments(req);
-	submit(req, DRIVER_READ);
-}
-
-static void begin_write(struct request *req)
-{
-	struct cache *cache = req->queue->config.image->cache;
-	uint64_t first, nr;
-
-	if (cache) {
-		nr = block_range(cache, req, &first);
-		cache_write_begin(cache, first, nr);
-	}
-}
-
-static void start_write(struct request *req)
-{
-	count(&req->queue->stats.writes, 1);
-	count(&req->queue->stats.written_sectors, req->nr_sectors);
-	begin_write(req);
-	req->io.iov = req->iov;
-	req->io.nr_iov = join_segments(req);
-	submit(req, DRIVER_WRITE);
-}
-
-/* True if the range lies on the disk and on its logical sectors. */
-static bool in_bounds(const struct request *req)
-{
-	const struct driver_geometry *geo = &req->queue->config.image->disk->geometry;
-	uint64_t nr = geo->size / SECTOR_SIZE, unit = geo->sector_size / SECTOR_SIZE;
-
-	return req->nr_sectors > 0 && req->sector <= nr && req->nr_sectors <= nr - req->sector &&
-		req->sector % unit == 0 && req->nr_sectors % unit == 0;
-}
-
-static const char *check_segments(struct request *req, const blkif_request_t *copy)
-{
-	uint32_t unit = req->queue->config.image->disk->geometry.sector_size / SECTOR_SIZE;
-
-	if (copy->nr_segments == 0 || copy->nr_segments > BLKIF_MAX_SEGMENTS_PER_REQUEST)
+	if (req->operation != BLKIF_OP_READ && req->operation != BLKIF_OP_WRITE)
+		return "neither reads nor writes";
+	if (!req->nr_segments)
 		return "bad number of segments";
-	for (unsigned int i = 0; i < copy->nr_segments; i++) {
-		const struct blkif_request_segment *seg = &copy->seg[i];
-
-		if (seg->last_sect >= SECTORS_PER_PAGE || seg->first_sect > seg->last_sect)
-			return "bad segment";
-		if (seg->first_sect % unit || (seg->last_sect + 1u) % unit)
-			return "segment is not aligned to the logical sector";
-		req->nr_sectors += seg->last_sect - seg->first_sect + 1u;
-	}
-	return in_bounds(req) ? NULL : "beyond the end of the disk, or unaligned";
+	if (!req->segments)
+		return "out of memory";
+	req->grant_mode = GRANT_PERSISTENT;
+	if (req->queue->grant_mode != GRANT_PERSISTENT)
+		data_choose(req);
+	return NULL;
 }
 
-static void start_rw(struct request *req, const blkif_request_t *copy)
+static void start_direct(struct request *req)
 {
-	bool write = copy->operation == BLKIF_OP_WRITE;
-	uint32_t grefs[BLKIF_MAX_SEGMENTS_PER_REQUEST];
-	const char *why;
+	const char *why = begin_rw(req);
 
-	why = write && req->queue->config.read_only ? "the disk is read-only"
-						    : check_segments(req, copy);
 	if (why) {
 		fail(req, BLKIF_RSP_ERROR, why);
 		return;
 	}
-	for (unsigned int i = 0; i < copy->nr_segments; i++)
-		grefs[i] = copy->seg[i].gref;
-	if (grantmap_get(&req->queue->grants, grefs, copy->nr_segments, !write, req->refs)) {
-		fail(req, BLKIF_RSP_ERROR, "cannot map its grant references");
+	req->desc = req->copy.seg;
+	start_rw(req);
+}
+
+static void start_indirect(struct request *req)
+{
+	blkif_request_indirect_t indirect;
+	const char *why;
+
+	if (!req->queue->config.max_indirect_segments) {
+		fail(req, BLKIF_RSP_EOPNOTSUPP, "indirect segments are not offered");
 		return;
 	}
-	req->nr_segments = copy->nr_segments;
-	for (unsigned int i = 0; i < req->nr_segments; i++) {
-		const struct blkif_request_segment *seg = &copy->seg[i];
-
-		req->iov[i].iov_base = (char *)req->refs[i].addr + seg->first_sect * SECTOR_SIZE;
-		req->iov[i].iov_len = (seg->last_sect - seg->first_sect + 1u) * SECTOR_SIZE;
-	}
-	if (write)
-		start_write(req);
+	memcpy(&indirect, &req->copy, sizeof(indirect));
+	/* Linux's front end wants the inner operation back. */
+	req->operation = indirect.indirect_op;
+	why = begin_rw(req);
+	if (!why && data_fetch_indirect(req, indirect.indirect_grefs[0]))
+		why = "cannot read its indirect segments";
+	if (why)
+		fail(req, BLKIF_RSP_ERROR, why);
 	else
-		start_read(req);
+		start_rw(req);
 }
 
 static void start_flush(struct request *req)
 {
 	count(&req->queue->stats.flushes, 1);
-	req->sector = req->nr_sectors = 0;
+	req->sector = 0;
 	if (req->queue->config.read_only) {
 		/* Nothing can have been written. */
-		queue_answer(req->queue, req, BLKIF_RSP_OKAY);
+		answer(req, BLKIF_RSP_OKAY);
 		return;
 	}
-	submit(req, DRIVER_FLUSH);
+	go(req, DRIVER_FLUSH, REQUEST_IO);
 }
 
-static void start_discard(struct request *req, const blkif_request_t *copy)
+static void start_discard(struct request *req)
 {
 	blkif_request_discard_t discard;
 
-	memcpy(&discard, copy, sizeof(discard));
+	memcpy(&discard, &req->copy, sizeof(discard));
 	req->nr_sectors = discard.nr_sectors;
-	if (req->queue->config.read_only || !in_bounds(req)) {
+	if (req->queue->config.read_only || !request_in_bounds(req)) {
 		fail(req, BLKIF_RSP_ERROR, "bad discard");
 		return;
 	}
-	if (!req->queue->config.image->disk->geometry.can_discard) {
+	if (!req->queue->config.can_discard) {
 		fail(req, BLKIF_RSP_EOPNOTSUPP, "discards are not offered");
 		return;
 	}
 	count(&req->queue->stats.discards, 1);
-	begin_write(req);
-	submit(req, DRIVER_DISCARD);
+	request_guard(req);
+	go(req, DRIVER_DISCARD, REQUEST_IO);
 }
 
-unsigned int request_start(struct request *req, const blkif_request_t *copy)
+/* Room for an indirect request's segments, if they are as many as were offered at most. */
+static bool reserve_indirect(struct request *req)
 {
-	req->id = copy->id;
-	req->operation = copy->operation;
-	req->sector = copy->sector_number;
-	req->nr_sectors = 0;
+	blkif_request_indirect_t indirect;
+
+	memcpy(&indirect, &req->copy, sizeof(indirect));
+	if (!indirect.nr_segments ||
+		indirect.nr_segments > req->queue->config.max_indirect_segments)
+		return true;
+	req->nr_segments = indirect.nr_segments;
+	return buffers_get_many(worker_buffers(req->queue->worker), &req->segments) != -EAGAIN;
+}
+
+bool request_reserve(struct request *req)
+{
+	req->segments = NULL;
 	req->nr_segments = 0;
-	req->fill = NULL;
-	switch (copy->operation) {
+	switch (req->copy.operation) {
 	case BLKIF_OP_READ:
 	case BLKIF_OP_WRITE:
-		start_rw(req, copy);
-		/* What it moves; the request may be answered by now, but its copy is not reused. */
-		return req->nr_sectors <= SECTORS_PER_PAGE
-			       ? 1
-			       : (unsigned int)((req->nr_sectors + SECTORS_PER_PAGE - 1) / SECTORS_PER_PAGE);
+		if (!req->copy.nr_segments ||
+			req->copy.nr_segments > BLKIF_MAX_SEGMENTS_PER_REQUEST)
+			return true;
+		req->nr_segments = req->copy.nr_segments;
+		return buffers_get_few(worker_buffers(req->queue->worker), &req->segments) != -EAGAIN;
+	case BLKIF_OP_INDIRECT:
+		return reserve_indirect(req);
+	default:
+		return true;
+	}
+}
+
+/* What a request moves, in units of 4 KiB. */
+static unsigned int cost_of(const struct request *req)
+{
+	return req->nr_sectors <= SECTORS_PER_PAGE
+		       ? 1
+		       : (unsigned int)((req->nr_sectors + SECTORS_PER_PAGE - 1) / SECTORS_PER_PAGE);
+}
+
+unsigned int request_start(struct request *req)
+{
+	req->buffer = NULL;
+	req->sector = req->copy.sector_number;
+	req->nr_sectors = 0;
+	req->grant_ns = 0;
+	req->operation = req->copy.operation;
+	req->mapped = req->fills = req->guarded = false;
+	switch (req->operation) {
+	/* These may be answered when they come back, but what they were is not overwritten. */
+	case BLKIF_OP_READ:
+	case BLKIF_OP_WRITE:
+		start_direct(req);
+		return cost_of(req);
+	case BLKIF_OP_INDIRECT:
+		start_indirect(req);
+		return cost_of(req);
 	case BLKIF_OP_FLUSH_DISKCACHE:
 		start_flush(req);
 		return 1;
 	case BLKIF_OP_DISCARD:
-		start_discard(req, copy);
+		start_discard(req);
 		return 1;
 	default:
 		fail(req, BLKIF_RSP_EOPNOTSUPP, "such an operation is not offered");

@@ -53,6 +53,11 @@ static struct sched_client *find_client(struct sched_image *si, unsigned int dom
 	client = calloc(1, sizeof(*client));
 	if (!client)
 		return NULL;
+	client->domain = image_domain_get(si->image, domid);
+	if (!client->domain) {
+		free(client);
+		return NULL;
+	}
 	client->image = si;
 	client->domid = domid;
 	client->weight = SCHED_WEIGHT_DEFAULT;
@@ -91,6 +96,7 @@ void sched_remove(struct queue *queue)
 	if (--client->nr_queues)
 		return;
 	list_del(&client->link);
+	image_domain_put(si->image, client->domain);
 	free(client);
 	si->nr_clients--;
 	put_image(si);
@@ -115,6 +121,21 @@ static bool is_sparse(const struct sched_client *client)
 	return client->peak <= SCHED_SPARSE_MAX && client->last_peak <= SCHED_SPARSE_MAX;
 }
 
+/*
+ * The client has requests now, or no more; its domain competes once, however many workers serve its
+ * queues.
+ */
+static void count_active(struct sched_client *client, bool active)
+{
+	struct image_domain *domain = client->domain;
+	atomic_uint *nr = &client->image->image->nr_active;
+
+	if (active && atomic_fetch_add_explicit(&domain->nr_active, 1, memory_order_relaxed) == 0)
+		atomic_fetch_add_explicit(nr, 1, memory_order_relaxed);
+	if (!active && atomic_fetch_sub_explicit(&domain->nr_active, 1, memory_order_relaxed) == 1)
+		atomic_fetch_sub_explicit(nr, 1, memory_order_relaxed);
+}
+
 void sched_polled(struct queue *queue)
 {
 	struct sched_client *client = queue->client;
@@ -125,7 +146,7 @@ void sched_polled(struct queue *queue)
 	/* It had no work, so it goes first now; the turn that this gives it is paid for. */
 	list_insert(&client->image->active, &client->active_link);
 	client->deficit = 0;
-	atomic_fetch_add_explicit(&client->image->image->nr_active, 1, memory_order_relaxed);
+	count_active(client, true);
 }
 
 void sched_unpolled(struct queue *queue)
@@ -136,7 +157,7 @@ void sched_unpolled(struct queue *queue)
 		return;
 	list_del(&client->active_link);
 	count_sparse(client, false);
-	atomic_fetch_sub_explicit(&client->image->image->nr_active, 1, memory_order_relaxed);
+	count_active(client, false);
 }
 
 void sched_io_begins(struct queue *queue)

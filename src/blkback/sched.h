@@ -38,6 +38,7 @@ struct sched_image {
 struct sched_client {
 	struct list link, active_link; /* active_link is empty while no queue is polled */
 	struct sched_image *image;
+	struct image_domain *domain; /* what other workers share of it */
 	unsigned int domid;
 	unsigned int weight;
 	int deficit; /* units of 4 KiB that it may still take in its turn */

@@ -4,8 +4,8 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-#define GONE_NODES_MAX 256u /* of vbds that are gone; then the older half is removed */
 #define TEXT_SIZE 320
 
 static unsigned long load(const atomic_ulong *counter)
@@ -40,21 +40,33 @@ static void print(char *text, size_t size, const struct vbd_counts *c)
 		c->read_sectors, c->written_sectors, c->cache_hits, c->cache_misses);
 }
 
+static void add_queues(struct vbd_counts *into, const struct vbd *vbd)
+{
+	for (unsigned int i = 0; i < vbd->nr_queues; i++)
+		add_queue(into, &vbd->queues[i].queue->stats);
+}
+
+void stats_check(struct vbd_context *ctx, int rc)
+{
+	if (rc == 0 || ctx->totals->complained)
+		return;
+	ctx->totals->complained = true;
+	log_warn("cannot write below our own data in xenstore: %s; the disks are served without "
+		 "figures", strerror(-rc));
+}
+
 static void publish_vbd(struct vbd *vbd, const char *state)
 {
 	struct vbd_counts counts = vbd->past;
 	char text[TEXT_SIZE], node[32];
 
-	if (vbd->queue)
-		add_queue(&counts, &vbd->queue->stats);
+	add_queues(&counts, vbd);
 	vbd->nr_published = nr_requests(&counts) + counts.errors;
 	print(text, sizeof(text), &counts);
 	snprintf(node, sizeof(node), "%u-%u", vbd->domid, vbd->device);
-	/* Figures are for people: without them the disks are served all the same. */
-	if (xenbus_printf(vbd->ctx->xs, XBT_NULL, "data/stats/vbd", node,
-		    "domain=%u name=%.64s device=%u state=%s %s", vbd->domid,
-		    vbd->name ? vbd->name : "?", vbd->device, state, text))
-		log_debug("cannot publish statistics");
+	stats_check(vbd->ctx, xenbus_printf(vbd->ctx->xs, XBT_NULL, "data/stats/vbd", node,
+		"domain=%u name=%.64s device=%u state=%s %s", vbd->domid,
+		vbd->name ? vbd->name : "?", vbd->device, state, text));
 }
 
 /* True if the vbd counted anything since it was published. */
@@ -62,7 +74,7 @@ static bool has_news(const struct vbd *vbd)
 {
 	struct vbd_counts counts = vbd->past;
 
-	add_queue(&counts, &vbd->queue->stats);
+	add_queues(&counts, vbd);
 	return nr_requests(&counts) + counts.errors != vbd->nr_published;
 }
 
@@ -97,7 +109,7 @@ static void remove_oldest(struct vbd_context *ctx, char **names, unsigned int nr
 			continue;
 		nr_gone++;
 		snprintf(path, sizeof(path), "data/stats/vbd/%s", names[i]);
-		if (nr_removed < GONE_NODES_MAX / 2 && xs_rm(ctx->xs, XBT_NULL, path))
+		if (nr_removed < ctx->totals->max_gone_nodes / 2 && xs_rm(ctx->xs, XBT_NULL, path))
 			nr_removed++;
 	}
 	ctx->totals->nr_gone_nodes = nr_gone - nr_removed;
@@ -109,7 +121,7 @@ void stats_vbd_gone(struct vbd *vbd)
 	unsigned int nr;
 	char **names;
 
-	if (++ctx->totals->nr_gone_nodes <= GONE_NODES_MAX)
+	if (++ctx->totals->nr_gone_nodes <= ctx->totals->max_gone_nodes)
 		return;
 	names = xs_directory(ctx->xs, XBT_NULL, "data/stats/vbd", &nr);
 	if (names)
@@ -122,10 +134,8 @@ static void count_all(const struct vbd_context *ctx, struct vbd_counts *total)
 	const struct vbd *vbd;
 
 	*total = ctx->totals->closed;
-	list_for_each(vbd, &ctx->vbds, link) {
-		if (vbd->queue)
-			add_queue(total, &vbd->queue->stats);
-	}
+	list_for_each(vbd, &ctx->vbds, link)
+		add_queues(total, vbd);
 }
 
 static void publish_total(struct vbd_context *ctx, const struct vbd_counts *total)
@@ -133,9 +143,8 @@ static void publish_total(struct vbd_context *ctx, const struct vbd_counts *tota
 	char text[TEXT_SIZE];
 
 	print(text, sizeof(text), total);
-	if (xenbus_printf(ctx->xs, XBT_NULL, "data/stats", "total", "%s cache_bytes=%llu", text,
-		    (unsigned long long)images_cache_used()))
-		log_debug("cannot publish statistics");
+	stats_check(ctx, xenbus_printf(ctx->xs, XBT_NULL, "data/stats", "total",
+		"%s cache_bytes=%llu", text, (unsigned long long)images_cache_used()));
 }
 
 void stats_vbd_closed(struct vbd *vbd)
@@ -147,8 +156,8 @@ void stats_vbd_closed(struct vbd *vbd)
 	publish_total(vbd->ctx, &total);
 	publish_vbd(vbd, "closed");
 	vbd->nr_published = ~0ul; /* so that its next connection shows */
-	add_queue(&vbd->ctx->totals->closed, &vbd->queue->stats);
-	add_queue(&vbd->past, &vbd->queue->stats);
+	add_queues(&vbd->ctx->totals->closed, vbd);
+	add_queues(&vbd->past, vbd);
 }
 
 bool stats_publish(struct vbd_context *ctx, bool force)

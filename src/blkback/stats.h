@@ -12,10 +12,15 @@
 struct vbd_totals {
 	struct vbd_counts closed;
 	unsigned long nr_published; /* requests at the last publication */
-	unsigned int nr_gone_nodes; /* at most */
+	unsigned int nr_gone_nodes; /* of vbds that are gone; at most */
+	unsigned int max_gone_nodes; /* then the older half is removed */
+	bool complained;	    /* that they cannot be written */
 };
 
-/* The vbd's queue ends: keeps its counts and publishes them. */
+/* The result of writing below `data`: a failure is said once, and the disks are served on. */
+void stats_check(struct vbd_context *ctx, int rc);
+
+/* The vbd's queues end: keeps their counts and publishes them. */
 void stats_vbd_closed(struct vbd *vbd);
 
 /* The vbd itself ends: its node stays, but of such nodes only the latest. */

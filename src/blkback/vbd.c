@@ -1,31 +1,30 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One disk's handshake. Every change in xenstore leads to the same question, asked in update():
- * given both ends' states and what we hold, what is next?
+ * The state machine of a disk. Every change in xenstore leads to the same question, asked in
+ * update(): given both ends' states, the toolstack's wish and what we hold, what is next?
  */
 #include "blkback/vbd.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "blkback/stats.h"
-#include "blkback/worker.h"
+#include "blkback/vbd_internal.h"
+#include "blkback/xenhost.h"
 #include "common/clock.h"
 
-#define BACKEND_DIR "backend/vbd"
+/* libxl complains if a directory goes at once, and waits 10 s for one that stays. */
+#define REMOVE_AFTER_NS (500 * NSEC_PER_MSEC)
+/* libxl waits to see InitWait; a quick front end must not carry us past it unseen. */
+#define SHOW_INITWAIT_NS (100 * NSEC_PER_MSEC)
 
-static void update(struct vbd *vbd);
-
-/* True if a message that the front end causes may be written; errors and news share the limit. */
-static bool may_log(struct vbd *vbd)
+bool vbd_may_log(struct vbd *vbd)
 {
 	return ratelimit_pass(&vbd->log_limit, 20, 10 * NSEC_PER_SEC);
 }
 
-static void set_state(struct vbd *vbd, enum xenbus_state state)
+void vbd_set_state(struct vbd *vbd, enum xenbus_state state)
 {
 	int rc = xenbus_write_state(vbd->ctx->xs, vbd->path, state);
 
@@ -34,305 +33,176 @@ static void set_state(struct vbd *vbd, enum xenbus_state state)
 			state, strerror(-rc));
 }
 
-/* ---- connecting ---- */
-
-/* The worker's thread calls these two. */
-static void queue_detached(struct queue *queue)
+void vbd_fail(struct vbd *vbd, const char *why)
 {
-	struct vbd *vbd = queue->owner;
-
-	vbd->ctx->post(vbd, VBD_QUEUE_DETACHED);
-}
-
-static void queue_broke(struct queue *queue)
-{
-	struct vbd *vbd = queue->owner;
-
-	vbd->ctx->post(vbd, VBD_QUEUE_BROKE);
-}
-
-/* What the front end published, read once. */
-struct front_nodes {
-	uint32_t grefs[1u << VBD_MAX_RING_PAGE_ORDER];
-	unsigned int nr_pages;
-	evtchn_port_t port;
-	bool persistent;
-};
-
-static const char *read_ring_refs(struct vbd *vbd, struct front_nodes *front)
-{
-	struct xs_handle *xs = vbd->ctx->xs;
-	uint64_t order = 0, value;
-	char node[24];
-	int rc;
-
-	rc = xenbus_read_u64(xs, vbd->frontend, "ring-page-order", 0, VBD_MAX_RING_PAGE_ORDER, &order);
-	if (rc && rc != -ENOENT)
-		return "bad ring-page-order";
-	front->nr_pages = 1u << order;
-	for (unsigned int i = 0; i < front->nr_pages; i++) {
-		snprintf(node, sizeof(node), "ring-ref%u", i);
-		rc = -ENOENT;
-		/* Front ends disagree on the name of a single page. */
-		if (front->nr_pages == 1)
-			rc = xenbus_read_u64(xs, vbd->frontend, "ring-ref", 0, UINT32_MAX, &value);
-		if (rc == -ENOENT)
-			rc = xenbus_read_u64(xs, vbd->frontend, node, 0, UINT32_MAX, &value);
-		if (rc)
-			return "bad or missing ring-ref";
-		front->grefs[i] = (uint32_t)value;
-	}
-	return NULL;
-}
-
-static const char *read_front(struct vbd *vbd, struct front_nodes *front)
-{
-	struct xs_handle *xs = vbd->ctx->xs;
-	const char *why = read_ring_refs(vbd, front);
-	uint64_t value;
-	char *protocol;
-	bool native;
-
-	if (why)
-		return why;
-	if (xenbus_read_u64(xs, vbd->frontend, "event-channel", 1, INT32_MAX, &value))
-		return "bad or missing event-channel";
-	front->port = (evtchn_port_t)value;
-	front->persistent =
-		xenbus_read_u64(xs, vbd->frontend, "feature-persistent", 0, 1, &value) == 0 && value;
-	protocol = xenbus_read(xs, vbd->frontend, "protocol");
-	native = !protocol || strcmp(protocol, "x86_64-abi") == 0;
-	free(protocol);
-	return native ? NULL : "its protocol is not x86_64-abi";
-}
-
-/* Undoes connect_ring. */
-static void release_ring(struct vbd *vbd)
-{
-	xenevtchn_unbind(worker_evtchn(vbd->worker), vbd->port);
-	xengnttab_unmap(worker_gnttab(vbd->worker), vbd->ring, vbd->nr_ring_pages);
-	vbd->ring = NULL;
-}
-
-/* Maps the ring and binds the port, with the handles of the worker that will use them. */
-static const char *connect_ring(struct vbd *vbd, struct front_nodes *front)
-{
-	struct vbd_context *ctx = vbd->ctx;
-	xenevtchn_port_or_error_t port;
-
-	vbd->worker = ctx->workers[ctx->next_worker++ % ctx->nr_workers];
-	vbd->nr_ring_pages = front->nr_pages;
-	vbd->ring = xengnttab_map_domain_grant_refs(worker_gnttab(vbd->worker), front->nr_pages,
-		vbd->domid, front->grefs, PROT_READ | PROT_WRITE);
-	if (!vbd->ring)
-		return "cannot map its ring";
-	port = xenevtchn_bind_interdomain(worker_evtchn(vbd->worker), vbd->domid, front->port);
-	if (port < 0) {
-		xengnttab_unmap(worker_gnttab(vbd->worker), vbd->ring, front->nr_pages);
-		vbd->ring = NULL;
-		return "cannot bind its event channel";
-	}
-	vbd->port = (evtchn_port_t)port;
-	return NULL;
-}
-
-static const char *connect_queue(struct vbd *vbd, const struct front_nodes *front)
-{
-	struct queue_config config = {.domid = vbd->domid, .device = vbd->device,
-		.sring = vbd->ring, .nr_ring_pages = vbd->nr_ring_pages, .port = vbd->port,
-		.persistent = front->persistent, .read_only = vbd->image->read_only,
-		.image = vbd->image};
-	int rc = queue_create(&config, vbd->worker, &vbd->queue);
-
-	if (rc)
-		return rc == -EPROTO ? "its ring indices make no sense" : strerror(-rc);
-	vbd->queue->owner = vbd;
-	vbd->queue->detached = queue_detached;
-	vbd->queue->broke = queue_broke;
-	vbd->state = VBD_CONNECTED;
-	worker_attach(vbd->worker, vbd->queue);
-	return NULL;
-}
-
-/* The front end broke the handshake: its device is closed, everything else goes on. */
-static void fail(struct vbd *vbd, const char *why)
-{
-	if (may_log(vbd))
+	if (vbd_may_log(vbd))
 		log_error("domain %u device %u: %s; the device is closed", vbd->domid, vbd->device,
 			why);
 	vbd->failed = true;
 	if (xenbus_write_error(vbd->ctx->xs, vbd->path, why))
 		log_debug("cannot write the error node");
-	set_state(vbd, XenbusStateClosing);
+	vbd_set_state(vbd, XenbusStateClosing);
 }
 
-static void connect(struct vbd *vbd)
-{
-	struct front_nodes front;
-	const char *why = read_front(vbd, &front);
+/* ---- when to look ---- */
 
-	if (!why)
-		why = connect_ring(vbd, &front);
-	if (!why) {
-		why = connect_queue(vbd, &front);
-		if (why)
-			release_ring(vbd);
+void vbd_mark(struct vbd *vbd)
+{
+	if (list_empty(&vbd->changed_link))
+		list_add_tail(&vbd->ctx->changed, &vbd->changed_link);
+}
+
+/* Has it looked at then; a later call replaces an earlier one. */
+static void set_timer(struct vbd *vbd, uint64_t due_ns)
+{
+	struct list *at;
+
+	list_del(&vbd->timer_link);
+	vbd->due_ns = due_ns;
+	/* Those of a kind come in order, so the end is near. */
+	for (at = vbd->ctx->timers.prev; at != &vbd->ctx->timers; at = at->prev) {
+		if (container_of(at, struct vbd, timer_link)->due_ns <= due_ns)
+			break;
 	}
-	if (why) {
-		fail(vbd, why);
-		return;
-	}
-	if (may_log(vbd))
-		log_info("domain %u device %u: connected, ring of %u slots, persistent grants %s",
-			vbd->domid, vbd->device, RING_SIZE(&vbd->queue->ring),
-			front.persistent ? "on" : "off");
-	set_state(vbd, XenbusStateConnected);
+	list_insert(at, &vbd->timer_link);
 }
 
-/* ---- disconnecting ---- */
-
-/* True once nothing of the ring is in use. */
-static bool disconnect(struct vbd *vbd)
+int vbd_timeout_ms(const struct vbd_context *ctx, uint64_t now_ns, int max_ms)
 {
-	if (vbd->state == VBD_CONNECTED) {
-		vbd->state = VBD_DISCONNECTING;
-		worker_detach(vbd->worker, vbd->queue);
-	}
-	return vbd->state == VBD_DISCONNECTED;
+	const struct vbd *first;
+	uint64_t ms;
+
+	if (list_empty(&ctx->timers))
+		return max_ms;
+	first = list_first(&ctx->timers, struct vbd, timer_link);
+	if (first->due_ns <= now_ns)
+		return 0;
+	ms = (first->due_ns - now_ns) / NSEC_PER_MSEC + 1;
+	return ms < (uint64_t)max_ms ? (int)ms : max_ms;
 }
 
-void vbd_message(struct vbd *vbd, enum vbd_message message)
-{
-	if (message == VBD_QUEUE_BROKE) {
-		fail(vbd, vbd->queue->why_broken ? vbd->queue->why_broken : "out of memory");
-		disconnect(vbd);
-		return;
-	}
-	stats_vbd_closed(vbd);
-	queue_destroy(vbd->queue);
-	vbd->queue = NULL;
-	release_ring(vbd);
-	vbd->state = VBD_DISCONNECTED;
-	if (may_log(vbd))
-		log_info("domain %u device %u: disconnected", vbd->domid, vbd->device);
-	update(vbd);
-}
-
-/* ---- offering the disk ---- */
-
-static int write_offer(void *data, xs_transaction_t t)
-{
-	struct vbd *vbd = data;
-	const struct driver_geometry *geo = &vbd->image->disk->geometry;
-	struct xs_handle *xs = vbd->ctx->xs;
-	const struct {
-		const char *node;
-		unsigned long long value;
-	} nodes[] = {
-		{"sectors", geo->size / 512},
-		{"sector-size", geo->sector_size},
-		{"physical-sector-size", geo->physical_sector_size},
-		{"info", vbd->image->read_only ? VDISK_READONLY : 0},
-		{"feature-flush-cache", 1},
-		{"feature-persistent", 1},
-		{"feature-discard", geo->can_discard && !vbd->image->read_only},
-		{"discard-granularity", geo->discard_granularity},
-		{"discard-alignment", 0},
-		{"max-ring-page-order", VBD_MAX_RING_PAGE_ORDER},
-	};
-	int rc = 0;
-
-	for (size_t i = 0; rc == 0 && i < sizeof(nodes) / sizeof(nodes[0]); i++)
-		rc = xenbus_printf(xs, t, vbd->path, nodes[i].node, "%llu", nodes[i].value);
-	if (rc == 0)
-		rc = xenbus_printf(xs, t, vbd->path, "state", "%d", XenbusStateInitWait);
-	return rc;
-}
-
-static int open_image(struct vbd *vbd)
-{
-	char *target = xenbus_read(vbd->ctx->xs, vbd->path, "params");
-	char *mode = xenbus_read(vbd->ctx->xs, vbd->path, "mode");
-	char error[192] = "", text[448];
-	int rc = -ENOENT;
-
-	if (target && mode)
-		rc = image_get(target, mode[0] != 'w', &vbd->ctx->cache, &vbd->image, error,
-			sizeof(error));
-	if (rc) {
-		snprintf(text, sizeof(text), "cannot open %.200s: %s", target ? target : "(no params)",
-			error[0] ? error : strerror(-rc));
-		log_error("domain %u device %u: %s", vbd->domid, vbd->device, text);
-		if (xenbus_write_error(vbd->ctx->xs, vbd->path, text))
-			log_debug("cannot write the error node");
-	}
-	free(target);
-	free(mode);
-	return rc;
-}
-
-static void offer(struct vbd *vbd)
-{
-	int rc;
-
-	if (!vbd->image && !vbd->refused && open_image(vbd)) {
-		vbd->refused = true;
-		set_state(vbd, XenbusStateClosed);
-	}
-	if (vbd->refused)
-		return;
-	vbd->failed = false;
-	rc = xenbus_update(vbd->ctx->xs, vbd->path, write_offer, vbd);
-	if (rc && rc != -ENOENT)
-		log_error("domain %u device %u: cannot publish the disk: %s", vbd->domid,
-			vbd->device, strerror(-rc));
-}
-
-/* ---- the state machine ---- */
-
-static void vbd_free(struct vbd *vbd)
-{
-	if (vbd->watching)
-		xs_unwatch(vbd->ctx->xs, vbd->frontend, vbd->path);
-	image_put(vbd->image);
-	list_del(&vbd->link);
-	free(vbd->name);
-	free(vbd);
-}
+/* ---- closing ---- */
 
 /* Both ends agree to part: Closing until nothing is in use, then Closed. */
 static void close_down(struct vbd *vbd, enum xenbus_state own)
 {
-	if (!disconnect(vbd)) {
+	if (!vbd_disconnect(vbd)) {
 		if (own != XenbusStateClosing)
-			set_state(vbd, XenbusStateClosing);
+			vbd_set_state(vbd, XenbusStateClosing);
 		return;
 	}
 	if (own != XenbusStateClosed)
-		set_state(vbd, XenbusStateClosed);
+		vbd_set_state(vbd, XenbusStateClosed);
+}
+
+/* One end wants to part, but the front end still uses the disk and is served until it is Closed. */
+static void wait_for_front(struct vbd *vbd, enum xenbus_state own)
+{
+	if (own != XenbusStateClosing)
+		vbd_set_state(vbd, XenbusStateClosing);
+}
+
+/*
+ * The device is Closed and given up by the toolstack: its directory is ours to remove, but not at
+ * once. In a driver domain nobody else does; in dom0 libxl may be the first.
+ */
+static void remove_later(struct vbd *vbd)
+{
+	uint64_t now = clock_ns();
+	int rc;
+
+	if (!vbd->remove_ns) {
+		vbd->remove_ns = now + REMOVE_AFTER_NS;
+		set_timer(vbd, vbd->remove_ns);
+		return;
+	}
+	if (now < vbd->remove_ns)
+		return;
+	rc = xenbus_remove_closed(vbd->ctx->xs, vbd->path);
+	if (rc && rc != -ENOENT && rc != -ECANCELED && vbd_may_log(vbd))
+		log_error("domain %u device %u: cannot remove %s: %s", vbd->domid, vbd->device,
+			vbd->path, strerror(-rc));
+}
+
+/* The toolstack takes the disk away: online is 0. */
+static void follow_toolstack(struct vbd *vbd, enum xenbus_state own, enum xenbus_state front)
+{
+	bool used = vbd->state == VBD_CONNECTED && !vbd->failed &&
+		front != XenbusStateInitialising && front != XenbusStateClosed &&
+		front != XenbusStateUnknown;
+
+	if (used)
+		wait_for_front(vbd, own);
+	else if (own != XenbusStateClosed || vbd->state != VBD_DISCONNECTED)
+		close_down(vbd, own);
+	else
+		remove_later(vbd);
+}
+
+/* ---- connecting ---- */
+
+/*
+ * True once libxl has seen InitWait: it says so by running the hotplug script, which tells us in
+ * hotplug-status. Not every script does, and in a driver domain there may be nobody to run one: so
+ * a moment is enough.
+ */
+static bool may_leave_initwait(struct vbd *vbd)
+{
+	uint64_t until = vbd->offered_ns + SHOW_INITWAIT_NS;
+	char *status;
+	bool done;
+
+	if (!vbd->has_script || clock_ns() >= until)
+		return true;
+	status = xenbus_read(vbd->ctx->xs, vbd->path, "hotplug-status");
+	done = status && strcmp(status, "connected") == 0;
+	free(status);
+	if (!done)
+		set_timer(vbd, until);
+	return done;
+}
+
+/* It is Connected, but not to this process; to which no ring can tell what is unanswered. */
+static void leave_alone(struct vbd *vbd)
+{
+	if (!vbd->orphan)
+		log_error("domain %u device %u: connected to another process, which may have ended; "
+			  "left alone until it is detached", vbd->domid, vbd->device);
+	vbd->orphan = true;
 }
 
 static void follow_front(struct vbd *vbd, enum xenbus_state own, enum xenbus_state front)
 {
+	/* InitWait without us: by a process before this one. */
+	bool is_new = own == XenbusStateInitialising ||
+		(own == XenbusStateInitWait && !vbd->offered);
+
 	switch (front) {
 	case XenbusStateInitialising:
 		if (own == XenbusStateClosing) /* it did not wait for us: first things first */
 			close_down(vbd, own);
-		else if (own == XenbusStateInitialising || own == XenbusStateClosed) {
-			if (disconnect(vbd))
-				offer(vbd);
-		}
+		else if ((is_new || own == XenbusStateClosed) && vbd_disconnect(vbd))
+			vbd_offer(vbd);
 		break;
 	case XenbusStateInitialised:
 	case XenbusStateConnected:
-		if (own == XenbusStateInitialising)
-			offer(vbd);
-		else if (own == XenbusStateInitWait && vbd->state == VBD_DISCONNECTED)
-			connect(vbd);
+		if (is_new)
+			vbd_offer(vbd);
+		else if (vbd->state != VBD_DISCONNECTED)
+			break;
+		else if (own == XenbusStateInitWait && may_leave_initwait(vbd))
+			vbd_connect(vbd);
+		else if (own == XenbusStateConnected)
+			leave_alone(vbd);
 		break;
 	case XenbusStateClosing:
+		if (vbd->state == VBD_CONNECTED)
+			wait_for_front(vbd, own);
+		else
+			close_down(vbd, own);
+		break;
 	case XenbusStateClosed:
-	case XenbusStateUnknown: /* its nodes are gone, and so is the domain */
+	case XenbusStateUnknown: /* its nodes are gone, and so is the domain; or it is nonsense */
 		close_down(vbd, own);
 		break;
 	default:
@@ -340,146 +210,97 @@ static void follow_front(struct vbd *vbd, enum xenbus_state own, enum xenbus_sta
 	}
 }
 
+/* ---- the state machine ---- */
+
+/* The kernel's back end may have been loaded since we started; what it has is not ours. */
+static bool has_rival(struct vbd *vbd)
+{
+	if (!vbd->ctx->sysfs || vbd->offered || !xenhost_has_kernel_blkback(vbd->ctx->sysfs))
+		return false;
+	if (!vbd->rivalled)
+		log_error("domain %u device %u: not served: " XENHOST_RIVAL, vbd->domid,
+			vbd->device);
+	vbd->rivalled = true;
+	return true;
+}
+
+/* The directory went; and perhaps another one of the same name has come before we looked. */
+static void end_life(struct vbd *vbd)
+{
+	struct vbd_context *ctx = vbd->ctx;
+	unsigned int domid = vbd->domid, device = vbd->device;
+
+	vbd->gone = true;
+	if (!vbd_disconnect(vbd))
+		return;
+	stats_vbd_gone(vbd);
+	vbd_free(vbd);
+	vbd_find_and_mark(ctx, domid, device);
+}
+
 static void update(struct vbd *vbd)
 {
 	struct xs_handle *xs = vbd->ctx->xs;
-	enum xenbus_state own = xenbus_read_state(xs, vbd->path), front;
-	uint64_t online = 1;
+	enum xenbus_state own = xenbus_read_state(xs, XBT_NULL, vbd->path), front;
 
-	if (own == XenbusStateUnknown)
-		vbd->gone = true;
-	if (vbd->gone) {
-		if (disconnect(vbd)) {
-			stats_vbd_gone(vbd);
-			vbd_free(vbd);
-		}
+	/* Nobody but the toolstack writes Initialising: then it made the directory anew. */
+	if (vbd->gone || own == XenbusStateUnknown ||
+		(own == XenbusStateInitialising && (vbd->offered || vbd->refused))) {
+		end_life(vbd);
 		return;
 	}
-	front = xenbus_read_state(xs, vbd->frontend);
-	if (xenbus_read_u64(xs, vbd->path, "online", 0, 1, &online))
-		online = 1;
-	/* The toolstack, or our own end, or a broken ring: close whatever the front end says. */
-	if (vbd->ctx->stopping || vbd->failed || (!online && own == XenbusStateClosing)) {
-		bool restarts = vbd->failed && !vbd->ctx->stopping && online &&
-			front == XenbusStateInitialising && own == XenbusStateClosed;
-
-		if (!restarts) {
+	if (!vbd_adopt(vbd) || has_rival(vbd))
+		return;
+	front = xenbus_read_state(xs, XBT_NULL, vbd->frontend);
+	if (vbd->ctx->stopping) {
+		if (!vbd->orphan)
 			close_down(vbd, own);
-			return;
-		}
-	}
-	follow_front(vbd, own, front);
-}
-
-static struct vbd *find(struct vbd_context *ctx, unsigned int domid, unsigned int device)
-{
-	struct vbd *vbd;
-
-	list_for_each(vbd, &ctx->vbds, link) {
-		if (vbd->domid == domid && vbd->device == device)
-			return vbd;
-	}
-	return NULL;
-}
-
-/* A device directory that we did not know. NULL if it is not complete (its state comes last). */
-static struct vbd *discover(struct vbd_context *ctx, unsigned int domid, unsigned int device)
-{
-	struct vbd *vbd = calloc(1, sizeof(*vbd));
-	char *frontend;
-
-	if (!vbd)
-		return NULL;
-	vbd->ctx = ctx;
-	vbd->domid = domid;
-	vbd->device = device;
-	snprintf(vbd->path, sizeof(vbd->path), BACKEND_DIR "/%u/%u", domid, device);
-	frontend = xenbus_read(ctx->xs, vbd->path, "frontend");
-	if (!frontend || strlen(frontend) >= sizeof(vbd->frontend) - 16 ||
-		xenbus_read_state(ctx->xs, vbd->path) == XenbusStateUnknown) {
-		free(frontend);
-		free(vbd);
-		return NULL;
-	}
-	strcpy(vbd->frontend, frontend);
-	free(frontend);
-	vbd->name = xenbus_read(ctx->xs, vbd->path, "domain");
-	list_add_tail(&ctx->vbds, &vbd->link);
-	vbd->watching = xs_watch(ctx->xs, vbd->frontend, vbd->path);
-	if (!vbd->watching)
-		log_error("domain %u device %u: cannot watch %s: %s", domid, device, vbd->frontend,
-			strerror(errno));
-	return vbd;
-}
-
-static void mark(struct vbd_context *ctx, unsigned int domid, unsigned int device)
-{
-	struct vbd *vbd = find(ctx, domid, device);
-
-	if (!vbd)
-		vbd = discover(ctx, domid, device);
-	if (vbd)
-		vbd->changed = true;
-}
-
-/* Marks every device below backend/vbd, or of one domain. */
-static void scan(struct vbd_context *ctx, const char *dir)
-{
-	unsigned int domid, device, nr = 0;
-	char path[XENBUS_PATH_MAX];
-	char **names = xs_directory(ctx->xs, XBT_NULL, dir, &nr);
-
-	for (unsigned int i = 0; names && i < nr; i++) {
-		if (snprintf(path, sizeof(path), "%s/%s", dir, names[i]) >= (int)sizeof(path))
-			continue;
-		if (sscanf(path, BACKEND_DIR "/%u/%u", &domid, &device) == 2)
-			mark(ctx, domid, device);
-		else if (sscanf(path, BACKEND_DIR "/%u", &domid) == 1)
-			scan(ctx, path);
-	}
-	free(names);
-}
-
-void vbd_watch_event(struct vbd_context *ctx, const char *path, const char *token)
-{
-	unsigned int domid, device;
-	const char *where = path;
-	struct vbd *vbd;
-
-	/* The front end's directory: the token is the path of our own. */
-	if (strncmp(token, BACKEND_DIR "/", strlen(BACKEND_DIR "/")) == 0)
-		where = token;
-	if (sscanf(where, BACKEND_DIR "/%u/%u", &domid, &device) == 2) {
-		mark(ctx, domid, device);
-	} else if (sscanf(where, BACKEND_DIR "/%u", &domid) == 1) {
-		/* A whole domain's devices came or went. */
-		scan(ctx, where);
-		list_for_each(vbd, &ctx->vbds, link)
-			vbd->changed |= vbd->domid == domid;
+	} else if (!xenbus_is_online(xs, XBT_NULL, vbd->path)) {
+		follow_toolstack(vbd, own, front);
+	} else if (vbd->failed &&
+		   (front != XenbusStateInitialising || own != XenbusStateClosed)) {
+		close_down(vbd, own);
 	} else {
-		scan(ctx, BACKEND_DIR);
+		follow_front(vbd, own, front);
 	}
 }
 
-void vbd_look(struct vbd_context *ctx)
+void vbd_look(struct vbd_context *ctx, uint64_t now_ns)
 {
-	struct vbd *vbd, *tmp;
+	struct vbd *vbd;
 
-	list_for_each_safe(vbd, tmp, &ctx->vbds, link) {
-		if (vbd->changed) {
-			vbd->changed = false;
-			update(vbd);
-		}
+	while (!list_empty(&ctx->timers)) {
+		vbd = list_first(&ctx->timers, struct vbd, timer_link);
+		if (vbd->due_ns > now_ns)
+			break;
+		list_del(&vbd->timer_link);
+		vbd_mark(vbd);
+	}
+	while (!list_empty(&ctx->changed)) {
+		vbd = list_first(&ctx->changed, struct vbd, changed_link);
+		list_del(&vbd->changed_link);
+		update(vbd);
 	}
 }
 
 void vbd_stop_all(struct vbd_context *ctx)
 {
-	struct vbd *vbd, *tmp;
+	struct vbd *vbd;
 
 	ctx->stopping = true;
-	list_for_each_safe(vbd, tmp, &ctx->vbds, link)
-		update(vbd);
+	list_for_each(vbd, &ctx->vbds, link)
+		vbd_mark(vbd);
+}
+
+bool vbd_are_idle(const struct vbd_context *ctx)
+{
+	const struct vbd *vbd;
+
+	list_for_each(vbd, &ctx->vbds, link) {
+		if (vbd->state != VBD_DISCONNECTED)
+			return false;
+	}
+	return list_empty(&ctx->changed);
 }
 
 void vbd_free_all(struct vbd_context *ctx)

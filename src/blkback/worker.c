@@ -25,7 +25,6 @@
 #define IDLE_CHECK_MASK 31u		   /* yield and look at the clock every so many empty rounds */
 #define BUSY_CHECK_MASK 1023u		   /* and after so many busy ones */
 #define EVENTS_MAX 64			   /* taken in a turn: a storm must not keep us */
-#define FILL_SIZE 4096u
 
 enum command_kind { COMMAND_ATTACH, COMMAND_DETACH, COMMAND_STOP };
 
@@ -51,8 +50,7 @@ struct worker {
 	bool stopping, lost;
 	uint64_t last_work_ns;
 	unsigned int nr_idle_rounds, nr_busy_rounds;
-	void *free_fills; /* linked through their first word */
-	unsigned int nr_fills;
+	struct buffers buffers;
 
 	/* Mailbox: written by the main thread. */
 	pthread_mutex_t lock;
@@ -102,31 +100,14 @@ void worker_io_ended(struct worker *worker, struct queue *queue)
 	sched_io_ended(queue);
 }
 
-void *worker_alloc_fill(struct worker *worker)
+struct buffers *worker_buffers(struct worker *worker)
 {
-	void *fill = worker->free_fills;
-
-	if (fill) {
-		memcpy(&worker->free_fills, fill, sizeof(void *));
-		return fill;
-	}
-	if (worker->nr_fills == AIO_DEPTH)
-		return NULL;
-	fill = aligned_alloc(FILL_SIZE, FILL_SIZE);
-	if (fill)
-		worker->nr_fills++;
-	return fill;
-}
-
-void worker_free_fill(struct worker *worker, void *fill)
-{
-	memcpy(fill, &worker->free_fills, sizeof(void *));
-	worker->free_fills = fill;
+	return &worker->buffers;
 }
 
 /* ---- which queues are polled ---- */
 
-static void poll_queue(struct worker *worker, struct queue *queue)
+void worker_poll(struct worker *worker, struct queue *queue)
 {
 	queue->served = true;
 	if (queue->polled)
@@ -196,7 +177,7 @@ static void events_readable(void *data)
 			return;
 		}
 		if ((unsigned int)port < worker->nr_ports && worker->by_port[port])
-			poll_queue(worker, worker->by_port[port]);
+			worker_poll(worker, worker->by_port[port]);
 		xenevtchn_unmask(worker->xce, (evtchn_port_t)port);
 	}
 	worker->events_left = true;
@@ -254,7 +235,7 @@ static void attach(struct worker *worker, struct queue *queue)
 		return;
 	}
 	worker->by_port[queue->config.port] = queue;
-	poll_queue(worker, queue);
+	worker_poll(worker, queue);
 }
 
 static void run_commands(struct worker *worker)
@@ -278,7 +259,7 @@ static void run_commands(struct worker *worker)
 			if (command->queue->nr_in_flight == 0)
 				finish_detach(worker, command->queue);
 			else
-				poll_queue(worker, command->queue);
+				worker_poll(worker, command->queue);
 		}
 		free(command);
 	}
@@ -297,7 +278,7 @@ static void push_answers(struct worker *worker)
 			finish_detach(worker, queue);
 		else
 			/* Its next request is likely to come now. */
-			poll_queue(worker, queue);
+			worker_poll(worker, queue);
 	}
 }
 
@@ -442,12 +423,7 @@ void worker_detach(struct worker *worker, struct queue *queue)
 
 static void worker_free(struct worker *worker)
 {
-	while (worker->free_fills) {
-		void *fill = worker->free_fills;
-
-		memcpy(&worker->free_fills, fill, sizeof(void *));
-		free(fill);
-	}
+	buffers_fini(&worker->buffers);
 	free(worker->by_port);
 	aio_destroy(worker->aio);
 	xengnttab_close(worker->xgt);
@@ -490,6 +466,7 @@ int worker_create(const struct worker_config *config, struct worker **out)
 	list_init(&worker->polled);
 	list_init(&worker->unpushed);
 	sched_init(&worker->sched, config->window);
+	buffers_init(&worker->buffers);
 	pthread_mutex_init(&worker->lock, NULL);
 	worker->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	rc = worker->wake_fd < 0 ? -errno : open_handles(worker);

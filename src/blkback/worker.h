@@ -14,6 +14,7 @@
 
 #include "blkback/aio.h"
 
+struct buffers;
 struct queue;
 struct worker;
 
@@ -61,8 +62,10 @@ void worker_notify(struct worker *worker, evtchn_port_t port);
 void worker_io_begins(struct worker *worker, struct queue *queue);
 void worker_io_ended(struct worker *worker, struct queue *queue);
 
-/* A buffer of 4096 bytes, aligned for direct I/O, or NULL when too many are in use. */
-void *worker_alloc_fill(struct worker *worker);
-void worker_free_fill(struct worker *worker, void *fill);
+/* The queue has a request that waits for its turn again. */
+void worker_poll(struct worker *worker, struct queue *queue);
+
+/* The memory that its requests share. */
+struct buffers *worker_buffers(struct worker *worker);
 
 #endif

@@ -17,7 +17,7 @@ static int make_path(char *path, const char *dir, const char *node)
 	return n < 0 || n >= XENBUS_PATH_MAX ? -ENAMETOOLONG : 0;
 }
 
-char *xenbus_read(struct xs_handle *xs, const char *dir, const char *node)
+static char *read_node(struct xs_handle *xs, xs_transaction_t t, const char *dir, const char *node)
 {
 	char path[XENBUS_PATH_MAX];
 
@@ -25,13 +25,18 @@ char *xenbus_read(struct xs_handle *xs, const char *dir, const char *node)
 		errno = ENAMETOOLONG;
 		return NULL;
 	}
-	return xs_read(xs, XBT_NULL, path, NULL);
+	return xs_read(xs, t, path, NULL);
 }
 
-int xenbus_read_u64(struct xs_handle *xs, const char *dir, const char *node, uint64_t min,
-	uint64_t max, uint64_t *out)
+char *xenbus_read(struct xs_handle *xs, const char *dir, const char *node)
 {
-	char *text = xenbus_read(xs, dir, node);
+	return read_node(xs, XBT_NULL, dir, node);
+}
+
+static int read_u64(struct xs_handle *xs, xs_transaction_t t, const char *dir, const char *node,
+	uint64_t min, uint64_t max, uint64_t *out)
+{
+	char *text = read_node(xs, t, dir, node);
 	int rc;
 
 	if (!text)
@@ -41,13 +46,26 @@ int xenbus_read_u64(struct xs_handle *xs, const char *dir, const char *node, uin
 	return rc;
 }
 
-enum xenbus_state xenbus_read_state(struct xs_handle *xs, const char *dir)
+int xenbus_read_u64(struct xs_handle *xs, const char *dir, const char *node, uint64_t min,
+	uint64_t max, uint64_t *out)
+{
+	return read_u64(xs, XBT_NULL, dir, node, min, max, out);
+}
+
+enum xenbus_state xenbus_read_state(struct xs_handle *xs, xs_transaction_t t, const char *dir)
 {
 	uint64_t state;
 
-	if (xenbus_read_u64(xs, dir, "state", 0, XenbusStateReconfigured, &state))
+	if (read_u64(xs, t, dir, "state", 0, XenbusStateReconfigured, &state))
 		return XenbusStateUnknown;
 	return (enum xenbus_state)state;
+}
+
+bool xenbus_is_online(struct xs_handle *xs, xs_transaction_t t, const char *dir)
+{
+	uint64_t online;
+
+	return read_u64(xs, t, dir, "online", 0, 0, &online) != 0;
 }
 
 int xenbus_printf(struct xs_handle *xs, xs_transaction_t t, const char *dir, const char *node,
@@ -119,4 +137,26 @@ int xenbus_write_error(struct xs_handle *xs, const char *dir, const char *text)
 	struct node_value nv = {xs, dir, "error", text};
 
 	return xenbus_update(xs, dir, write_value, &nv);
+}
+
+struct removal {
+	struct xs_handle *xs;
+	const char *dir;
+};
+
+static int remove_closed(void *data, xs_transaction_t t)
+{
+	const struct removal *removal = data;
+
+	if (xenbus_read_state(removal->xs, t, removal->dir) != XenbusStateClosed ||
+		xenbus_is_online(removal->xs, t, removal->dir))
+		return -ECANCELED;
+	return xs_rm(removal->xs, t, removal->dir) ? 0 : -errno;
+}
+
+int xenbus_remove_closed(struct xs_handle *xs, const char *dir)
+{
+	struct removal removal = {xs, dir};
+
+	return xenbus_update(xs, dir, remove_closed, &removal);
 }

@@ -19,8 +19,14 @@ char *xenbus_read(struct xs_handle *xs, const char *dir, const char *node);
 int xenbus_read_u64(struct xs_handle *xs, const char *dir, const char *node, uint64_t min,
 	uint64_t max, uint64_t *out) __attribute__((warn_unused_result));
 
-/* The XenbusState in dir/state; XenbusStateUnknown if there is none. */
-enum xenbus_state xenbus_read_state(struct xs_handle *xs, const char *dir);
+/*
+ * The XenbusState in dir/state; XenbusStateUnknown if there is none, or none that xen/io/xenbus.h
+ * knows.
+ */
+enum xenbus_state xenbus_read_state(struct xs_handle *xs, xs_transaction_t t, const char *dir);
+
+/* False if the toolstack has written 0 into dir/online: the device is not to be used again. */
+bool xenbus_is_online(struct xs_handle *xs, xs_transaction_t t, const char *dir);
 
 /* Writes dir/node. 0 or -errno. */
 int xenbus_printf(struct xs_handle *xs, xs_transaction_t t, const char *dir, const char *node,
@@ -39,6 +45,13 @@ int xenbus_update(struct xs_handle *xs, const char *dir,
 int xenbus_write_state(struct xs_handle *xs, const char *dir, enum xenbus_state state)
 	__attribute__((warn_unused_result));
 int xenbus_write_error(struct xs_handle *xs, const char *dir, const char *text)
+	__attribute__((warn_unused_result));
+
+/*
+ * Removes a device directory of ours if its state is Closed and the toolstack gave it up (online is
+ * 0), in one transaction. 0, -ECANCELED if that is not so, -ENOENT, or -errno.
+ */
+int xenbus_remove_closed(struct xs_handle *xs, const char *dir)
 	__attribute__((warn_unused_result));
 
 #endif

@@ -86,7 +86,7 @@ static void run_nonsense(void)
 	refused(0, "event-channel", "0");
 	refused(0, "event-channel", "4000");
 	refused(0, "event-channel", "2147483647");
-	refused(0, "protocol", "x86_32-abi");
+	refused(0, "protocol", "x86_32");
 	refused(0, "protocol", "");
 	refused(0, "protocol", "arm-abi");
 	/* Granted, but to somebody else. */
@@ -156,10 +156,11 @@ static void run_cycle(unsigned long nr, bool hurry)
 		front_connect(&f, (unsigned int)(i % 5), i % 2);
 		fill_ring(BLKIF_OP_READ);
 		front_set_state(&f, XenbusStateClosing);
+		front_wait_back(&f, STATE(Closing) | STATE(Closed));
 		if (!hurry) {
+			front_set_state(&f, XenbusStateClosed);
 			front_wait_back(&f, STATE(Closed));
 		} else {
-			front_wait_back(&f, STATE(Closing) | STATE(Closed));
 			front_set_state(&f, XenbusStateInitialising);
 			front_wait_back(&f, STATE(InitWait));
 		}

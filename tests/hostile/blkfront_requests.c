@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Requests that a back end must refuse, one by one, each followed by a good one:
- *	blkfront_requests DISK r|w|4k PERSISTENT(0|1)
- * Mode 4k is for a writable disk with logical sectors of 4096 bytes. Prints how many cases passed.
+ *	blkfront_requests DISK r|w|4k PERSISTENT(0|1) [32]
+ * Mode 4k is for a writable disk with logical sectors of 4096 bytes; 32: by the ring of a
+ * 32-bit x86 guest. Prints how many cases passed.
  */
 #include "front.h"
 
@@ -137,26 +138,77 @@ static void grants(uint8_t op)
 	xengntshr_unshare(f.xgs, foreign, 1);
 }
 
+/* Indirect requests, with an otherwise good one of nr segments on whole pages. */
+static void indirect_numbers(uint8_t op)
+{
+	for (unsigned int nr = 1; nr <= FRONT_MAX_SEGMENTS; nr += nr < 20 ? 1 : 59)
+		expect("a good indirect request", front_indirect(&f, op, 0, nr, 0), BLKIF_RSP_OKAY);
+	expect("all segments", front_indirect(&f, op, 0, FRONT_MAX_SEGMENTS, 0), BLKIF_RSP_OKAY);
+	expect("no indirect segments", front_indirect(&f, op, 0, 0, 0), BLKIF_RSP_ERROR);
+	expect("one segment too many", front_indirect(&f, op, 0, FRONT_MAX_SEGMENTS + 1, 0),
+		BLKIF_RSP_ERROR);
+	expect("a page full of segments", front_indirect(&f, op, 0, 512, 0), BLKIF_RSP_ERROR);
+	expect("65535 segments", front_indirect(&f, op, 0, UINT16_MAX, 0), BLKIF_RSP_ERROR);
+	expect("over the end", front_indirect(&f, op, nr_sectors - 8, 2, 0), BLKIF_RSP_ERROR);
+	expect("wraps around", front_indirect(&f, op, UINT64_MAX - 7, 20, 0), BLKIF_RSP_ERROR);
+}
+
+static void indirect_segments(uint8_t op)
+{
+	static const struct {
+		uint8_t first, last;
+	} bad[] = {{5, 4}, {0, 8}, {0, 255}, {254, 255}};
+	static const unsigned int numbers[] = {1, 11, 12, FRONT_MAX_SEGMENTS};
+
+	for (unsigned int i = 0; i < 16; i++) {
+		unsigned int nr = numbers[i / 4];
+		blkif_request_t req = front_indirect(&f, op, 0, nr, 0);
+
+		f.descs[nr - 1].first_sect = bad[i % 4].first;
+		f.descs[nr - 1].last_sect = bad[i % 4].last;
+		expect("a bad indirect segment", req, BLKIF_RSP_ERROR);
+		req = front_indirect(&f, op, 0, nr, 0);
+		f.descs[nr - 1].gref = i & 1 ? 31999 : UINT32_MAX;
+		expect("an indirect segment without a grant", req, BLKIF_RSP_ERROR);
+	}
+}
+
+static void indirect_pages(uint8_t op)
+{
+	static const uint32_t bad_refs[] = {0, 31999, UINT32_MAX};
+
+	for (unsigned int i = 0; i < 3; i++)
+		expect("no page of descriptors", front_indirect_header(op, 0, 4, bad_refs[i]),
+			BLKIF_RSP_ERROR);
+	/* A page of the guest's that is no descriptors: sectors 90, which no page has. */
+	memset(f.data, 0x5a, FRONT_PAGE);
+	expect("nonsense for descriptors", front_indirect_header(op, 0, 4, f.data_refs[0]),
+		BLKIF_RSP_ERROR);
+	for (unsigned int inner = 0; inner < 256; inner++) {
+		if (inner != BLKIF_OP_READ && inner != BLKIF_OP_WRITE)
+			expect("not a read or write within",
+				front_indirect(&f, (uint8_t)inner, 0, 4, 0), BLKIF_RSP_ERROR);
+	}
+}
+
+static void indirect(uint8_t op)
+{
+	indirect_numbers(op);
+	indirect_segments(op);
+	indirect_pages(op);
+}
+
 static void others(bool writable)
 {
-	blkif_request_indirect_t indirect;
-	blkif_request_t req;
-
 	for (unsigned int op = 0; op < 256; op++) {
 		bool known = op == BLKIF_OP_READ || op == BLKIF_OP_WRITE ||
-			op == BLKIF_OP_FLUSH_DISKCACHE || op == BLKIF_OP_DISCARD;
+			op == BLKIF_OP_FLUSH_DISKCACHE || op == BLKIF_OP_DISCARD ||
+			op == BLKIF_OP_INDIRECT;
 
 		if (!known)
 			expect("an operation that is not offered",
 				front_request(&f, (uint8_t)op, 0, 1, 0), BLKIF_RSP_EOPNOTSUPP);
 	}
-	memset(&indirect, 0, sizeof(indirect));
-	memset(&req, 0, sizeof(req));
-	indirect.operation = BLKIF_OP_INDIRECT;
-	indirect.nr_segments = 32;
-	indirect.indirect_grefs[0] = f.data_refs[0];
-	memcpy(&req, &indirect, sizeof(indirect));
-	expect("indirect segments", req, BLKIF_RSP_EOPNOTSUPP);
 	expect("flush", front_request(&f, BLKIF_OP_FLUSH_DISKCACHE, 0, 0, 0), BLKIF_RSP_OKAY);
 	expect("flush with nonsense in it",
 		front_request(&f, BLKIF_OP_FLUSH_DISKCACHE, UINT64_MAX, 255, 0), BLKIF_RSP_OKAY);
@@ -191,22 +243,53 @@ static void same_ids(void)
 	nr_cases++;
 }
 
-int main(int argc, char **argv)
+static unsigned int offered_segments(void)
 {
-	bool writable;
+	char *text = front_read(&f, f.back, "feature-max-indirect-segments");
+	unsigned int nr = text ? (unsigned int)strtoul(text, NULL, 10) : 0;
+
+	free(text);
+	return nr;
+}
+
+static void test_indirect(bool writable)
+{
+	if (offered_segments() != FRONT_MAX_SEGMENTS) {
+		expect("indirect segments, not offered", front_indirect(&f, BLKIF_OP_READ, 0, 4, 0),
+			BLKIF_RSP_EOPNOTSUPP);
+		return;
+	}
+	indirect(BLKIF_OP_READ);
+	if (writable)
+		indirect(BLKIF_OP_WRITE);
+	else
+		expect("an indirect write to a read-only disk",
+			front_indirect(&f, BLKIF_OP_WRITE, 0, 4, 0), BLKIF_RSP_ERROR);
+}
+
+static void connect_disk(int argc, char **argv)
+{
 	char *text;
 
-	if (argc != 4)
-		die("usage: blkfront_requests DISK r|w|4k 0|1");
-	writable = argv[2][0] != 'r';
 	unit = argv[2][0] == '4' ? 8 : 1;
 	front_enter(&f, argv[1]);
+	f.x86_32 = argc == 5;
 	front_connect(&f, 0, argv[3][0] == '1');
 	text = front_read(&f, f.back, "sectors");
 	nr_sectors = text ? strtoull(text, NULL, 10) : 0;
 	free(text);
-	if (nr_sectors < 64)
+	if (nr_sectors < FRONT_MAX_SEGMENTS * 8)
 		die("too small a disk");
+}
+
+int main(int argc, char **argv)
+{
+	bool writable;
+
+	if (argc < 4 || argc > 5 || (argc == 5 && strcmp(argv[4], "32") != 0))
+		die("usage: blkfront_requests DISK r|w|4k 0|1 [32]");
+	writable = argv[2][0] != 'r';
+	connect_disk(argc, argv);
 	segments(BLKIF_OP_READ);
 	ranges(BLKIF_OP_READ);
 	grants(BLKIF_OP_READ);
@@ -217,6 +300,7 @@ int main(int argc, char **argv)
 	} else {
 		expect("a write to a read-only disk", rw(BLKIF_OP_WRITE, 0, 0, 7), BLKIF_RSP_ERROR);
 	}
+	test_indirect(writable);
 	others(writable);
 	same_ids();
 	front_disconnect(&f);

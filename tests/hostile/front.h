@@ -28,12 +28,14 @@
 #include <xen/io/xenbus.h>
 #include <xen/io/ring.h>
 #include <xen/io/blkif.h>
+#include <xen/io/protocols.h>
 
 #include "common/clock.h"
 
 #define FRONT_BOUND_MS 20000
 #define FRONT_PAGE 4096u
-#define FRONT_DATA_PAGES 64u
+#define FRONT_DATA_PAGES 256u
+#define FRONT_MAX_SEGMENTS 256u /* indirect; their descriptors fit into a page */
 #define FRONT_DIR "device/vbd/51712"
 #define STATE(s) (1u << XenbusState##s)
 
@@ -45,12 +47,16 @@ struct front {
 	char back[256];
 	uint32_t back_domid;
 	unsigned int nr_ring_pages;
+	bool x86_32; /* to be set before connecting: the ring of a 32-bit guest */
 	blkif_sring_t *sring;
 	uint32_t ring_refs[16];
 	blkif_front_ring_t ring;
 	int port;
 	char *data; /* FRONT_DATA_PAGES pages that the back end may write */
 	uint32_t data_refs[FRONT_DATA_PAGES];
+	/* A page for descriptors of indirect segments, which the back end may only read. */
+	struct blkif_request_segment *descs;
+	uint32_t descs_ref;
 };
 
 static inline void __attribute__((noreturn, format(printf, 1, 2))) die(const char *fmt, ...)
@@ -126,7 +132,8 @@ static inline void front_enter(struct front *f, const char *disk)
 	if (!xs_watch(f->xs, path, "state"))
 		die("cannot watch %s", path);
 	f->data = xengntshr_share_pages(f->xgs, f->back_domid, FRONT_DATA_PAGES, f->data_refs, 1);
-	if (!f->data)
+	f->descs = xengntshr_share_pages(f->xgs, f->back_domid, 1, &f->descs_ref, 0);
+	if (!f->data || !f->descs)
 		die("cannot share pages: %s", strerror(errno));
 }
 
@@ -164,6 +171,79 @@ static inline void front_set_state(struct front *f, enum xenbus_state state)
 	front_write(f, "state", "%d", state);
 }
 
+/* ---- the ring as a 32-bit x86 guest sees it ---- */
+
+/* Written down from xen/io/blkif.h, with no padding in front of 64-bit integers. */
+struct __attribute__((packed)) front_slot_x86_32 {
+	uint8_t operation;
+	uint8_t nr_segments; /* or: flag of a discard, inner operation of an indirect request */
+	uint16_t handle;     /* or: number of indirect segments */
+	uint64_t id;
+	uint64_t sector;
+	union {
+		struct __attribute__((packed)) {
+			uint32_t gref;
+			uint8_t first_sect, last_sect;
+			uint16_t padding;
+		} seg[11];
+		uint64_t nr_sectors; /* of a discard */
+		struct __attribute__((packed)) {
+			uint16_t handle, padding;
+			uint32_t grefs[8];
+		} indirect;
+	};
+};
+_Static_assert(sizeof(struct front_slot_x86_32) == 108, "20 bytes and 11 segments of 8");
+
+#define FRONT_RING_HEAD 64u
+
+static inline unsigned int front_slots_x86_32(unsigned int nr_pages)
+{
+	unsigned int nr = 1;
+
+	while (FRONT_RING_HEAD + 2 * nr * sizeof(struct front_slot_x86_32) <= nr_pages * FRONT_PAGE)
+		nr *= 2;
+	return nr;
+}
+
+static inline char *front_at_x86_32(struct front *f, uint32_t index)
+{
+	return (char *)f->sring + FRONT_RING_HEAD +
+		(index & (f->ring.nr_ents - 1)) * sizeof(struct front_slot_x86_32);
+}
+
+static inline void front_put_x86_32(struct front *f, const blkif_request_t *req)
+{
+	struct front_slot_x86_32 slot = {.operation = req->operation,
+		.nr_segments = req->nr_segments, .id = req->id, .sector = req->sector_number};
+	const blkif_request_discard_t *discard = (const void *)req;
+	const blkif_request_indirect_t *indirect = (const void *)req;
+
+	memset(&slot.seg, 0x5a, sizeof(slot.seg));
+	if (req->operation == BLKIF_OP_DISCARD) {
+		slot.nr_sectors = discard->nr_sectors;
+	} else if (req->operation == BLKIF_OP_INDIRECT) {
+		slot.handle = indirect->nr_segments;
+		memcpy(slot.indirect.grefs, indirect->indirect_grefs, sizeof(slot.indirect.grefs));
+	} else {
+		for (unsigned int i = 0; i < 11; i++) {
+			slot.seg[i].gref = req->seg[i].gref;
+			slot.seg[i].first_sect = req->seg[i].first_sect;
+			slot.seg[i].last_sect = req->seg[i].last_sect;
+		}
+	}
+	memcpy(front_at_x86_32(f, f->ring.req_prod_pvt), &slot, sizeof(slot));
+}
+
+static inline void front_take_x86_32(struct front *f, blkif_response_t *rsp)
+{
+	const char *at = front_at_x86_32(f, f->ring.rsp_cons);
+
+	memset(rsp, 0, sizeof(*rsp));
+	memcpy(&rsp->id, at, 8);
+	memcpy((char *)rsp + 8, at + 8, 4); /* operation, a byte that must be zero, status */
+}
+
 /* ---- connecting ---- */
 
 static inline void front_make_ring(struct front *f, unsigned int order)
@@ -175,6 +255,8 @@ static inline void front_make_ring(struct front *f, unsigned int order)
 		die("cannot share the ring: %s", strerror(errno));
 	SHARED_RING_INIT(f->sring);
 	FRONT_RING_INIT(&f->ring, f->sring, f->nr_ring_pages * FRONT_PAGE);
+	if (f->x86_32)
+		f->ring.nr_ents = front_slots_x86_32(f->nr_ring_pages);
 	f->port = xenevtchn_bind_unbound_port(f->xce, f->back_domid);
 	if (f->port < 0)
 		die("cannot make a port: %s", strerror(errno));
@@ -192,7 +274,7 @@ static inline void front_publish(struct front *f, bool persistent)
 	if (f->nr_ring_pages > 1)
 		front_write(f, "ring-page-order", "%d", __builtin_ctz(f->nr_ring_pages));
 	front_write(f, "event-channel", "%d", f->port);
-	front_write(f, "protocol", "x86_64-abi");
+	front_write(f, "protocol", f->x86_32 ? XEN_IO_PROTO_ABI_X86_32 : XEN_IO_PROTO_ABI_X86_64);
 	front_write(f, "feature-persistent", "%d", persistent);
 }
 
@@ -241,6 +323,7 @@ static inline void front_leave(struct front *f)
 {
 	front_drop_ring(f);
 	xengntshr_unshare(f->xgs, f->data, FRONT_DATA_PAGES);
+	xengntshr_unshare(f->xgs, f->descs, 1);
 	xengntshr_close(f->xgs);
 	xenevtchn_close(f->xce);
 	xs_close(f->xs);
@@ -265,10 +348,41 @@ static inline blkif_request_t front_request(struct front *f, uint8_t op, uint64_
 	return req;
 }
 
+/* An indirect request, whose descriptors are to be found in the page of `gref`. */
+static inline blkif_request_t front_indirect_header(
+	uint8_t inner, uint64_t sector, unsigned int nr_segments, uint32_t gref)
+{
+	blkif_request_indirect_t indirect;
+	blkif_request_t req;
+
+	memset(&indirect, 0, sizeof(indirect));
+	indirect.operation = BLKIF_OP_INDIRECT;
+	indirect.indirect_op = inner;
+	indirect.nr_segments = (uint16_t)nr_segments;
+	indirect.sector_number = sector;
+	indirect.indirect_grefs[0] = gref;
+	memset(&req, 0, sizeof(req));
+	memcpy(&req, &indirect, sizeof(indirect));
+	return req;
+}
+
+/* The same as front_request with indirect segments, whose descriptors go to the page for them. */
+static inline blkif_request_t front_indirect(struct front *f, uint8_t inner, uint64_t sector,
+	unsigned int nr_segments, unsigned int page)
+{
+	for (unsigned int i = 0; i < nr_segments && i < FRONT_MAX_SEGMENTS; i++)
+		f->descs[i] = (struct blkif_request_segment){
+			.gref = f->data_refs[(page + i) % FRONT_DATA_PAGES], .last_sect = 7};
+	return front_indirect_header(inner, sector, nr_segments, f->descs_ref);
+}
+
 /* Puts it on the ring, which must have room; front_push shows it. */
 static inline void front_put(struct front *f, const blkif_request_t *req)
 {
-	ring_copy_to(RING_GET_REQUEST(&f->ring, f->ring.req_prod_pvt), req, sizeof(*req));
+	if (f->x86_32)
+		front_put_x86_32(f, req);
+	else
+		ring_copy_to(RING_GET_REQUEST(&f->ring, f->ring.req_prod_pvt), req, sizeof(*req));
 	f->ring.req_prod_pvt++;
 }
 
@@ -322,11 +436,23 @@ static inline bool front_take(struct front *f, blkif_response_t *rsp, int timeou
 		poll(&pfd, 1, timeout_ms);
 		front_take_events(f);
 	}
-	ring_copy_from(rsp, RING_GET_RESPONSE(&f->ring, f->ring.rsp_cons), sizeof(*rsp));
+	if (f->x86_32)
+		front_take_x86_32(f, rsp);
+	else
+		ring_copy_from(rsp, RING_GET_RESPONSE(&f->ring, f->ring.rsp_cons), sizeof(*rsp));
 	f->ring.rsp_cons++;
 	if (bytes[9] || memcmp(bytes + 12, "\0\0\0\0", 4))
 		die("a response has bytes beyond its fields");
 	return true;
+}
+
+/* The operation that an answer names: of an indirect request that is offered, the inner one. */
+static inline uint8_t front_echo(const blkif_request_t *req, int status)
+{
+	bool inner = req->operation == BLKIF_OP_INDIRECT && status != BLKIF_RSP_EOPNOTSUPP;
+
+	return inner ? ((const blkif_request_indirect_t *)(const void *)req)->indirect_op
+		     : req->operation;
 }
 
 /* One request and its response. Returns the status. */
@@ -339,7 +465,7 @@ static inline int front_call(struct front *f, const blkif_request_t *req)
 	if (!front_take(f, &rsp, FRONT_BOUND_MS))
 		die("operation %u at sector %llu was never answered", req->operation,
 			(unsigned long long)req->sector_number);
-	if (rsp.id != req->id || rsp.operation != req->operation)
+	if (rsp.id != req->id || rsp.operation != front_echo(req, rsp.status))
 		die("the answer is to another request");
 	return rsp.status;
 }

@@ -3,6 +3,7 @@
 #include "fake_blkback.h"
 #include "fake_xen.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -38,26 +39,42 @@ static int front_state(void)
 
 /* ---- requests ---- */
 
-static bool copy_segments(struct back *back, const blkif_request_t *req)
+static bool copy_segments(struct back *back, unsigned int operation, uint64_t sector,
+	const struct blkif_request_segment *segs, unsigned int nr)
 {
-	uint8_t *at = back->disk + req->sector_number * 512;
+	uint8_t *at = back->disk + sector * 512;
 
-	for (unsigned int i = 0; i < req->nr_segments; i++) {
-		const struct blkif_request_segment *seg = &req->seg[i];
+	for (unsigned int i = 0; i < nr; i++) {
+		const struct blkif_request_segment *seg = &segs[i];
 		uint32_t len = (seg->last_sect - seg->first_sect + 1u) * 512;
 		uint8_t *page = fake_map(seg->gref);
 
 		if (!page || seg->last_sect > 7 || seg->first_sect > seg->last_sect ||
 			at + len > back->disk + back->nr_sectors * 512)
 			return false;
-		if (req->operation == BLKIF_OP_READ)
+		if (operation == BLKIF_OP_READ)
 			memcpy(page + seg->first_sect * 512, at, len);
 		else
 			memcpy(at, page + seg->first_sect * 512, len);
 		at += len;
 	}
-	back->nr_segments += req->nr_segments;
+	back->nr_segments += nr;
 	return true;
+}
+
+static bool serve_indirect(struct back *back, const blkif_request_t *req, blkif_response_t *rsp)
+{
+	const blkif_request_indirect_t *indirect = (const void *)req;
+	const struct blkif_request_segment *segs = fake_map(indirect->indirect_grefs[0]);
+
+	back->nr_indirect++;
+	if (!back->outer_operation)
+		rsp->operation = indirect->indirect_op;
+	/* One page of segments is all that we ever offer to take. */
+	return segs && indirect->nr_segments <= back->max_indirect && indirect->nr_segments > 0 &&
+	       (indirect->indirect_op == BLKIF_OP_READ || indirect->indirect_op == BLKIF_OP_WRITE) &&
+	       copy_segments(back, indirect->indirect_op, indirect->sector_number, segs,
+		       indirect->nr_segments);
 }
 
 void back_serve(struct back *back, const blkif_request_t *req, blkif_response_t *rsp)
@@ -71,27 +88,33 @@ void back_serve(struct back *back, const blkif_request_t *req, blkif_response_t 
 		const blkif_request_discard_t *discard = (const void *)req;
 
 		memset(back->disk + discard->sector_number * 512, 0, discard->nr_sectors * 512);
+	} else if (req->operation == BLKIF_OP_INDIRECT) {
+		ok = serve_indirect(back, req, rsp);
 	} else if (req->operation == BLKIF_OP_READ || req->operation == BLKIF_OP_WRITE) {
-		ok = req->nr_segments >= 1 && req->nr_segments <= 11 && copy_segments(back, req);
+		ok = req->nr_segments >= 1 && req->nr_segments <= 11 &&
+		     copy_segments(back, req->operation, req->sector_number, req->seg,
+			     req->nr_segments);
 	}
 	rsp->status = ok ? BLKIF_RSP_OKAY : BLKIF_RSP_ERROR;
 }
 
 void back_put(struct back *back, const blkif_response_t *rsp)
 {
-	ring_copy_to(RING_GET_RESPONSE(&back->ring, back->ring.rsp_prod_pvt++), rsp, sizeof(*rsp));
+	blkif_back_ring_t *ring = &back->q->ring;
+
+	ring_copy_to(RING_GET_RESPONSE(ring, ring->rsp_prod_pvt++), rsp, sizeof(*rsp));
 }
 
 void back_push(struct back *back)
 {
-	blkif_sring_t *sring = back->ring.sring;
+	blkif_sring_t *sring = back->q->ring.sring;
 	RING_IDX old = __atomic_load_n(&sring->rsp_prod, __ATOMIC_RELAXED);
-	RING_IDX new = back->ring.rsp_prod_pvt;
+	RING_IDX new = back->q->ring.rsp_prod_pvt;
 
 	ring_store_prod(&sring->rsp_prod, new);
 	xen_mb();
 	if (new - ring_load_event(&sring->rsp_event) < new - old)
-		fake_notify(back->port);
+		fake_notify(back->q->port);
 }
 
 static void answer(struct back *back, const blkif_request_t *req)
@@ -108,68 +131,127 @@ static void answer(struct back *back, const blkif_request_t *req)
 	}
 }
 
-static void answer_held(struct back *back)
+static void answer_held(struct back *back, struct back_queue *q)
 {
 	if (back->max_delay_us && back_random(back) % 2)
 		usleep(back_random(back) % back->max_delay_us);
-	while (back->nr_held) {
-		unsigned int i = back->shuffle ? back_random(back) % back->nr_held : 0;
+	while (q->nr_held) {
+		unsigned int i = back->shuffle ? back_random(back) % q->nr_held : 0;
 
-		answer(back, &back->held[i]);
-		back->nr_held--;
-		memmove(&back->held[i], &back->held[i + 1],
-			(back->nr_held - i) * sizeof(back->held[0]));
+		answer(back, &q->held[i]);
+		q->nr_held--;
+		memmove(&q->held[i], &q->held[i + 1], (q->nr_held - i) * sizeof(q->held[0]));
 		if (back->shuffle && back_random(back) % 4 == 0)
 			back_push(back);
 	}
 	back_push(back);
 }
 
-static bool take_requests(struct back *back)
+static bool take_requests(struct back *back, struct back_queue *q)
 {
-	RING_IDX prod = ring_load_prod(&back->ring.sring->req_prod);
-	unsigned int nr = prod - back->ring.req_cons;
+	RING_IDX prod = ring_load_prod(&q->ring.sring->req_prod);
+	unsigned int nr = prod - q->ring.req_cons;
 
 	if (nr > back->max_batch)
 		back->max_batch = nr;
-	while (back->ring.req_cons != prod && back->nr_held < BACK_BATCH) {
-		ring_copy_from(&back->held[back->nr_held++],
-			RING_GET_REQUEST(&back->ring, back->ring.req_cons),
-			sizeof(blkif_request_t));
-		back->ring.req_cons++;
+	while (q->ring.req_cons != prod && q->nr_held < BACK_BATCH) {
+		ring_copy_from(&q->held[q->nr_held++],
+			RING_GET_REQUEST(&q->ring, q->ring.req_cons), sizeof(blkif_request_t));
+		q->ring.req_cons++;
+		q->nr_requests++;
 		back->nr_requests++;
 	}
 	return nr != 0;
 }
 
+/* One round over the queues. True if there was anything. */
+static bool serve_queues(struct back *back)
+{
+	bool any = false;
+
+	for (unsigned int i = 0; i < back->nr_queues; i++) {
+		back->q = &back->queues[i];
+		if (take_requests(back, back->q)) {
+			answer_held(back, back->q);
+			any = true;
+		}
+	}
+	return any;
+}
+
+/* Asks for events. True if something came in the meantime. */
+static bool arm_queues(struct back *back)
+{
+	bool any = false;
+
+	for (unsigned int i = 0; i < back->nr_queues; i++) {
+		struct back_queue *q = &back->queues[i];
+
+		ring_store_event(&q->ring.sring->req_event, q->ring.req_cons + 1);
+		xen_mb();
+		any |= ring_load_prod(&q->ring.sring->req_prod) != q->ring.req_cons;
+	}
+	return any;
+}
+
 static void serve(struct back *back)
 {
+	uint32_t ports[BACK_MAX_QUEUES];
+
+	for (unsigned int i = 0; i < back->nr_queues; i++)
+		ports[i] = back->queues[i].port;
 	while (!back->stop && front_state() < XenbusStateClosing) {
-		if (take_requests(back)) {
-			answer_held(back);
-			continue;
-		}
-		ring_store_event(&back->ring.sring->req_event, back->ring.req_cons + 1);
-		xen_mb();
-		if (ring_load_prod(&back->ring.sring->req_prod) == back->ring.req_cons)
-			fake_wait_event(back->port, 2);
+		if (!serve_queues(back) && !arm_queues(back))
+			fake_wait_events(ports, back->nr_queues, 2);
 	}
 }
 
 /* ---- the handshake ---- */
 
-static void map_ring(struct back *back)
+/* Of a queue's directory, which is the front end's own for a lone queue. */
+static long long queue_number(struct back *back, unsigned int nr, const char *node)
+{
+	char path[128];
+
+	if (back->nr_queues > 1)
+		snprintf(path, sizeof(path), FRONT_PATH "/queue-%u/%s", nr, node);
+	else
+		snprintf(path, sizeof(path), FRONT_PATH "/%s", node);
+	return fake_store_number(path);
+}
+
+static void map_ring(struct back *back, unsigned int nr)
 {
 	long long order = fake_store_number(FRONT_PATH "/ring-page-order");
-	long long ref = fake_store_number(
-		order > 0 ? FRONT_PATH "/ring-ref0" : FRONT_PATH "/ring-ref");
+	long long ref = queue_number(back, nr, order > 0 ? "ring-ref0" : "ring-ref");
+	struct back_queue *q = &back->queues[nr];
 	blkif_sring_t *sring = fake_map((uint32_t)ref);
 
 	/* One share call made all its pages, so they lie side by side here. */
-	back->port = (uint32_t)fake_store_number(FRONT_PATH "/event-channel");
-	BACK_RING_INIT(&back->ring, sring, (size_t)PAGE << (order > 0 ? order : 0));
-	back->nr_held = 0;
-	back->ring_page = sring;
+	q->nr = nr;
+	q->port = (uint32_t)queue_number(back, nr, "event-channel");
+	BACK_RING_INIT(&q->ring, sring, (size_t)PAGE << (order > 0 ? order : 0));
+	q->nr_held = 0;
+	q->ring_page = sring;
+}
+
+static void map_rings(struct back *back)
+{
+	long long nr = fake_store_number(FRONT_PATH "/multi-queue-num-queues");
+
+	back->nr_queues = nr > 0 ? (unsigned int)nr : 1;
+	if (back->nr_queues > 1 && back->nr_queues > back->max_queues)
+		abort();
+	for (unsigned int i = 0; i < back->nr_queues; i++)
+		map_ring(back, i);
+}
+
+/* What a front end has to know before it can publish rings. */
+static void publish_limits(struct back *back)
+{
+	fake_store_write(BACK_PATH "/max-ring-page-order", "%u", back->max_ring_order);
+	if (back->max_queues)
+		fake_store_write(BACK_PATH "/multi-queue-max-queues", "%u", back->max_queues);
 }
 
 static void publish_disk(struct back *back)
@@ -184,6 +266,9 @@ static void publish_disk(struct back *back)
 	fake_store_write(BACK_PATH "/feature-flush-cache", "%d", back->flush);
 	fake_store_write(BACK_PATH "/feature-discard", "%d", back->discard);
 	fake_store_write(BACK_PATH "/feature-persistent", "%d", back->persistent);
+	if (back->max_indirect)
+		fake_store_write(BACK_PATH "/feature-max-indirect-segments", "%u",
+			back->max_indirect);
 }
 
 static bool await_front(struct back *back, int state)
@@ -198,6 +283,9 @@ static void *back_thread(void *arg)
 	struct back *back = arg;
 
 	while (!back->stop) {
+		publish_limits(back);
+		if (back->early)
+			publish_disk(back);
 		set_state(XenbusStateInitWait);
 		while (!back->stop && front_state() < XenbusStateInitialised)
 			fake_store_wait(2);
@@ -206,8 +294,9 @@ static void *back_thread(void *arg)
 		/* It may have given up before we looked. */
 		if (!back->refuse && !back->stop_before_connected &&
 			front_state() == XenbusStateInitialised) {
-			map_ring(back);
-			publish_disk(back);
+			map_rings(back);
+			if (!back->early)
+				publish_disk(back);
 			back->nr_connections++;
 			set_state(XenbusStateConnected);
 			serve(back);
@@ -221,7 +310,8 @@ static void *back_thread(void *arg)
 		set_state(XenbusStateClosing);
 		if (!await_front(back, XenbusStateClosed))
 			break;
-		back->ring_page = NULL;
+		for (unsigned int i = 0; i < back->nr_queues; i++)
+			back->queues[i].ring_page = NULL;
 		set_state(XenbusStateClosed);
 		await_front(back, XenbusStateInitialising);
 	}
@@ -235,7 +325,6 @@ void back_start(struct back *back)
 	fake_store_write(FRONT_PATH "/backend-id", "0");
 	fake_store_write(FRONT_PATH "/virtual-device", "51712");
 	fake_store_write(FRONT_PATH "/state", "1");
-	fake_store_write(BACK_PATH "/max-ring-page-order", "%u", back->max_ring_order);
 	set_state(XenbusStateInitialising);
 	if (pthread_create(&back->thread, NULL, back_thread, back) != 0)
 		abort();

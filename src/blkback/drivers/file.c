@@ -25,17 +25,17 @@ struct file_disk {
 };
 
 /* A number from sysfs about the block device, or 0. */
-static uint32_t queue_attribute(dev_t dev, const char *name)
+static uint64_t queue_attribute(dev_t dev, const char *name)
 {
 	char path[96];
-	unsigned int value = 0;
+	unsigned long value = 0;
 	FILE *f;
 
 	snprintf(path, sizeof(path), "/sys/dev/block/%u:%u/queue/%s", major(dev), minor(dev), name);
 	f = fopen(path, "re");
 	if (!f)
 		return 0;
-	if (fscanf(f, "%u", &value) != 1)
+	if (fscanf(f, "%lu", &value) != 1)
 		value = 0;
 	fclose(f);
 	return value;
@@ -51,8 +51,11 @@ static int block_geometry(int fd, const struct stat *st, struct driver_geometry 
 		return -errno;
 	geo->sector_size = (uint32_t)logical;
 	geo->physical_sector_size = physical;
-	geo->discard_granularity = queue_attribute(st->st_rdev, "discard_granularity");
-	geo->can_discard = geo->discard_granularity > 0;
+	geo->discard_granularity =
+		(uint32_t)queue_attribute(st->st_rdev, "discard_granularity");
+	/* A device that cannot discard may have a granularity all the same (device mapper). */
+	geo->can_discard = geo->discard_granularity > 0 &&
+		queue_attribute(st->st_rdev, "discard_max_bytes") > 0;
 	return 0;
 }
 
@@ -156,6 +159,20 @@ err_free:
 	return rc;
 }
 
+static int file_refresh(struct driver_disk *disk, uint64_t *size)
+{
+	const struct file_disk *file = container_of(disk, struct file_disk, disk);
+	struct stat st;
+
+	if (fstat(file->fd, &st) < 0)
+		return -errno;
+	*size = (uint64_t)st.st_size;
+	if (S_ISBLK(st.st_mode) && ioctl(file->fd, BLKGETSIZE64, size) < 0)
+		return -errno;
+	*size -= *size % disk->geometry.sector_size;
+	return 0;
+}
+
 static void file_close(struct driver_disk *disk)
 {
 	struct file_disk *file = container_of(disk, struct file_disk, disk);
@@ -172,5 +189,5 @@ static enum driver_status file_submit(
 	return aio_submit(aio, io);
 }
 
-const struct driver file_driver = {
-	.name = "file", .open = file_open, .close = file_close, .submit = file_submit};
+const struct driver file_driver = {.name = "file", .open = file_open, .refresh = file_refresh,
+	.close = file_close, .submit = file_submit};
