@@ -1,13 +1,21 @@
-# The examples: Xen programs that know nothing of Ringfence, built with Debian's libraries alone.
-# Included by the Makefile.
+# The examples, included by the Makefile. vchan-*: Xen programs that know nothing of Ringfence, built
+# with Debian's libraries alone. disk: a program that uses libringfence, and else Xen's libraries as
+# the system has them.
 
-EXAMPLES := $(patsubst examples/%.c,$(O)/build/examples/%,$(wildcard examples/*.c))
+EXAMPLES := $(addprefix $(O)/build/examples/,vchan-send vchan-recv disk)
+EXAMPLE_FLAGS = -std=gnu11 $(WARN) $(CFLAGS) $(if $(SANITIZE),-fsanitize=$(SANITIZE))
 
-$(EXAMPLES): $(O)/build/examples/%: examples/%.c examples/vchan-peer.h
+$(O)/build/examples/vchan-%: examples/vchan-%.c examples/vchan-peer.h
 	@mkdir -p $(@D)
 	$(if $(filter 0,$(V)),@echo '  CC      $@')
-	$(Q)$(CC) -std=gnu11 $(WARN) $(CFLAGS) $(if $(SANITIZE),-fsanitize=$(SANITIZE)) -o $@ $< \
-		-lxenvchan -lxenstore
+	$(Q)$(CC) $(EXAMPLE_FLAGS) -o $@ $< -lxenvchan -lxenstore
+
+$(O)/build/examples/disk: $(wildcard examples/disk*.c) examples/disk.h include/ringfence/blkfront.h \
+	$(O)/lib/libringfence.a
+	@mkdir -p $(@D)
+	$(if $(filter 0,$(V)),@echo '  CC      $@')
+	$(Q)$(CC) $(EXAMPLE_FLAGS) -D_GNU_SOURCE -Iinclude -pthread -o $@ \
+		$(filter %.c %.a,$^) -Wl,--as-needed $(FRONT_LIBS) -lm
 
 .PHONY: examples
 examples: $(EXAMPLES)

@@ -12,6 +12,9 @@
  *   - blocking calls (rf_blk_read, ...): the caller sleeps or spins until its request is answered;
  *   - asynchronous calls (rf_blk_submit, rf_blk_poll, rf_blk_wait).
  *
+ * A disk has one ring, or several (rf_blk_options.nr_queues). Then each thread has one of them for
+ * good, in turn: threads on different queues do not slow each other down.
+ *
  * The back end is not trusted: whatever it writes is checked before it is used. When it breaks the
  * protocol or goes away, every outstanding request ends with -EIO, and later calls return -EIO at
  * once; only closing and opening the disk again leaves that state.
@@ -57,6 +60,9 @@ struct rf_blk_options {
 	unsigned int ring_page_order;  /* ring of 1 << order pages (32 << order requests), 0..4; the
 					  back end's offer bounds it */
 	bool ring_page_order_set;      /* false: the largest that the back end offers, at most 2 */
+	unsigned int nr_queues;	       /* rings, each with its own event channel; the back end's
+					  offer, 16, and the platform's supply of grants and ports
+					  bound them. 0: one */
 	unsigned int connect_timeout_ms; /* for the handshake; default 5000 */
 	/* Called with one line of text for each problem worth telling; may be NULL. Any thread. */
 	void (*log)(void *log_data, const char *message);
@@ -71,8 +77,12 @@ struct rf_blk_info {
 	bool can_flush;
 	bool can_discard;
 	bool persistent_grants;	      /* negotiated */
-	uint32_t ring_slots;	      /* requests that can be outstanding */
+	uint32_t nr_queues;
+	uint32_t ring_slots;	      /* requests that can be outstanding, on each queue */
+	uint32_t max_segments;	      /* pages of granted memory in one ring request; above 11 by
+					 indirect segments */
 	uint32_t max_request_sectors; /* the most that one asynchronous request may carry */
+	uint32_t bounce_pages;	      /* pages of other memory in one ring request */
 	uint32_t backend_domid;
 };
 
@@ -136,12 +146,15 @@ struct rf_blk_io {
 	int result;	     /* 0, or as for the blocking calls */
 	struct {
 		struct rf_blk_io *next;
-		unsigned int slot;
+		unsigned int nr_pieces;
 	} priv;
 };
 
 /*
- * Puts up to `nr` requests on the ring, 512 at the most, and notifies the back end at most once.
+ * Puts up to `nr` requests on the ring of the calling thread's queue, 512 slots at the most, and
+ * notifies the back end at most once. A request takes a slot for each max_segments pages of granted
+ * memory that it touches (more when there are no grants left for indirect segments), and for each
+ * bounce_pages of other memory; it gets all that it needs, or is not taken.
  * Returns how many were taken, in order: fewer than `nr` when the ring is full (reap, then offer
  * the rest; blocking calls use slots, too) or when the next one is invalid; if the first one is
  * refused, its error (-ERANGE, -EINVAL, -EROFS, -EOPNOTSUPP, -EIO) or 0 for a full ring. A request
@@ -152,14 +165,18 @@ int rf_blk_submit(struct rf_blk *blk, struct rf_blk_io *const *ios, unsigned int
 
 /*
  * Takes up to `max` finished asynchronous requests, without waiting. Returns their number. A
- * request is returned exactly once, to one caller.
+ * request is returned exactly once, to one caller, whichever thread submitted it.
+ *
+ * With several queues the calling thread's own is looked at first, and the others if it has no
+ * requests outstanding; if it has some, the others' turn comes with every 16th call that finds
+ * nothing, and every 64th in any case.
  */
 int rf_blk_poll(struct rf_blk *blk, struct rf_blk_io **done, unsigned int max);
 
 /*
- * As rf_blk_poll, but waits until at least one request is there, by the disk's wait policy, at
- * most timeout_ms (negative: no limit). Returns 0 on timeout, and -ENOENT when nothing is
- * outstanding.
+ * As rf_blk_poll, but waits until at least one request is there, on whichever queue, by the disk's
+ * wait policy, at most timeout_ms (negative: no limit). Returns 0 on timeout, and -ENOENT when
+ * nothing is outstanding on any queue.
  */
 int rf_blk_wait(struct rf_blk *blk, struct rf_blk_io **done, unsigned int max, int timeout_ms);
 

@@ -1,18 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Opening and closing a disk: resources, the handshake, and giving everything back in whatever
- * state that ended. open and close run in one thread.
+ * Opening and closing a disk: the handshake, and giving everything back in whatever state that
+ * ended. open and close run in one thread.
  */
 #include "blkfront/internal.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include "common/clock.h"
 
@@ -22,73 +17,7 @@
 
 #define STATE_BIT(state) (1u << (state))
 
-void blk_log(struct rf_blk *blk, const char *fmt, ...)
-{
-	char text[256];
-	va_list ap;
-	int len;
-
-	if (!blk->options.log)
-		return;
-	len = snprintf(text, sizeof(text), "disk %u: ", blk->dev.vdev);
-	va_start(ap, fmt);
-	vsnprintf(text + len, sizeof(text) - (size_t)len, fmt, ap);
-	va_end(ap);
-	blk->options.log(blk->options.log_data, text);
-}
-
 /* ---- resources ---- */
-
-static int open_ring(struct rf_blk *blk)
-{
-	unsigned int nr_pages = 1u << blk->ring_order;
-	size_t size = (size_t)nr_pages * BLK_PAGE_SIZE;
-	blkif_sring_t *sring;
-
-	blk->details.ring_order = blk->ring_order;
-	blk->ring_pages = xengntshr_share_pages(blk->gntshr, blk->dev.back_domid, (int)nr_pages,
-		blk->details.ring_refs, 1);
-	if (!blk->ring_pages)
-		return errno == ENOMEM ? -ENOMEM : -ENOSPC;
-	/* Nothing of ours that was here before is the back end's business. */
-	memset(blk->ring_pages, 0, size);
-	sring = blk->ring_pages;
-	XEN_FRONT_RING_INIT(&blk->ring, sring, size);
-	blk->nr_slots = RING_SIZE(&blk->ring);
-	return 0;
-}
-
-static int open_slots(struct rf_blk *blk)
-{
-	blk->slots = aligned_alloc(BLK_CACHE_LINE, blk->nr_slots * sizeof(*blk->slots));
-	if (!blk->slots)
-		return -ENOMEM;
-	memset(blk->slots, 0, blk->nr_slots * sizeof(*blk->slots));
-	for (uint32_t i = 0; i < blk->nr_slots; i++)
-		atomic_fetch_or(&blk->free_slots[i / 64], 1ull << i % 64);
-	return blk_bounce_init(blk);
-}
-
-static int open_events(struct rf_blk *blk)
-{
-	int flags;
-
-	blk->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (blk->kick_fd < 0)
-		return -errno;
-	blk->evtchn = xenevtchn_open(NULL, 0);
-	if (!blk->evtchn)
-		return errno == ENOMEM ? -ENOMEM : -ENOENT;
-	blk->evtchn_fd = xenevtchn_fd(blk->evtchn);
-	flags = fcntl(blk->evtchn_fd, F_GETFL);
-	if (flags < 0 || fcntl(blk->evtchn_fd, F_SETFL, flags | O_NONBLOCK) < 0)
-		return -EIO;
-	blk->port = xenevtchn_bind_unbound_port(blk->evtchn, blk->dev.back_domid);
-	if (blk->port < 0)
-		return errno == ENOMEM ? -ENOMEM : -ENOSPC;
-	blk->details.port = (uint32_t)blk->port;
-	return 0;
-}
 
 static struct rf_blk *blk_create(const struct rf_blk_options *options)
 {
@@ -101,42 +30,76 @@ static struct rf_blk *blk_create(const struct rf_blk_options *options)
 		blk->options = *options;
 	if (!blk->options.connect_timeout_ms)
 		blk->options.connect_timeout_ms = DEFAULT_TIMEOUT_MS;
-	blk->port = -1;
-	blk->kick_fd = -1;
-	blk->done_tail = &blk->done_head;
-	list_init(&blk->sleepers);
-	pthread_mutex_init(&blk->region_lock, NULL);
+	pthread_mutex_init(&blk->share_lock, NULL);
 	pthread_mutex_init(&blk->store_lock, NULL);
-	pthread_mutex_init(&blk->ring_lock, NULL);
-	pthread_mutex_init(&blk->done_lock, NULL);
-	pthread_mutex_init(&blk->sleep_lock, NULL);
 	return blk;
+}
+
+static void close_queues(struct rf_blk *blk, unsigned int nr_left)
+{
+	while (blk->nr_queues > nr_left)
+		blk_queue_close(&blk->queues[--blk->nr_queues], blk->details.ring_order);
 }
 
 /* Legal in every stage of opening. The back end must have let go, or be out of reach. */
 static void blk_destroy(struct rf_blk *blk)
 {
-	if (blk->gntshr) {
-		blk_buffers_fini(blk);
-		if (blk->ring_pages)
-			xengntshr_unshare(blk->gntshr, blk->ring_pages, 1u << blk->ring_order);
+	if (blk->gntshr)
+		blk_regions_fini(blk);
+	close_queues(blk, 0);
+	if (blk->gntshr)
 		xengntshr_close(blk->gntshr);
-	}
-	if (blk->evtchn) {
-		if (blk->port >= 0)
-			xenevtchn_unbind(blk->evtchn, (evtchn_port_t)blk->port);
-		xenevtchn_close(blk->evtchn);
-	}
-	if (blk->kick_fd >= 0)
-		close(blk->kick_fd);
 	xenbus_fini(&blk->dev);
-	pthread_mutex_destroy(&blk->region_lock);
+	pthread_mutex_destroy(&blk->share_lock);
 	pthread_mutex_destroy(&blk->store_lock);
-	pthread_mutex_destroy(&blk->ring_lock);
-	pthread_mutex_destroy(&blk->done_lock);
-	pthread_mutex_destroy(&blk->sleep_lock);
-	free(blk->slots);
+	free(blk->queues);
 	free(blk);
+}
+
+/*
+ * As many queues as are wanted. Where the platform has not grants or ports enough for so many,
+ * half of what it had must do: the rest is for the pages of data.
+ */
+static int open_queues(struct rf_blk *blk, unsigned int nr_wanted)
+{
+	blk->queues = aligned_alloc(BLK_CACHE_LINE, nr_wanted * sizeof(*blk->queues));
+	if (!blk->queues)
+		return -ENOMEM;
+	memset(blk->queues, 0, nr_wanted * sizeof(*blk->queues));
+	while (blk->nr_queues < nr_wanted) {
+		unsigned int nr = blk->nr_queues++;
+		int err = blk_queue_open(blk, nr, blk->details.ring_order);
+
+		if (err && (err != -ENOSPC || nr == 0))
+			return err;
+		if (err) {
+			close_queues(blk, (nr + 1) / 2);
+			break;
+		}
+	}
+	return 0;
+}
+
+/* Everything that a connection consists of. */
+static int open_connection(struct rf_blk *blk, unsigned int nr_queues)
+{
+	int err;
+
+	blk->gntshr = xengntshr_open(blk_quiet_logger(), 0);
+	if (!blk->gntshr) {
+		err = errno == ENOMEM ? -ENOMEM : -ENOENT;
+		blk_log_no_device(blk, "grants", "gntalloc");
+		return err;
+	}
+	err = open_queues(blk, nr_queues);
+	if (!err)
+		err = blk_pool_init(blk);
+	while (err == -ENOSPC && blk->nr_queues > 1) {
+		close_queues(blk, blk->nr_queues / 2);
+		err = blk_pool_init(blk);
+	}
+	blk->details.nr_queues = blk->nr_queues;
+	return err;
 }
 
 /* ---- the handshake ---- */
@@ -150,7 +113,8 @@ static int await_back_end(struct rf_blk *blk, uint64_t deadline_ns)
 	if (state < 0)
 		return state == -ENOENT ? -ENODEV : state;
 	if (state == XenbusStateClosing || state == XenbusStateClosed)
-		err = xenbus_unpublish(&blk->dev); /* somebody left without cleaning up */
+		/* Somebody left without cleaning up. */
+		err = xenbus_start_over(&blk->dev, deadline_ns);
 	else if (state != XenbusStateInitialising)
 		err = -EBUSY;
 	if (err)
@@ -161,31 +125,45 @@ static int await_back_end(struct rf_blk *blk, uint64_t deadline_ns)
 		deadline_ns);
 }
 
-static int choose_ring_order(struct rf_blk *blk)
+static unsigned int at_most(unsigned int value, unsigned int most)
 {
-	unsigned int most, wanted = DEFAULT_RING_ORDER;
-	int err = xenbus_read_max_ring_order(&blk->dev, &most);
-
-	if (blk->options.ring_page_order_set)
-		wanted = blk->options.ring_page_order;
-	blk->ring_order = wanted < most ? wanted : most;
-	return err;
+	return value < most ? value : most;
 }
 
-/* Everything that a connection consists of. */
-static int open_connection(struct rf_blk *blk)
+/* Ring order and queues, from what was asked for and what the back end offers. */
+static int choose_rings(struct rf_blk *blk, unsigned int *nr_queues)
 {
-	int err;
+	unsigned int order = DEFAULT_RING_ORDER, queues = blk->options.nr_queues;
+	struct xenbus_offer offer;
+	int err = xenbus_read_offer(&blk->dev, &offer);
 
-	blk->gntshr = xengntshr_open(NULL, 0);
-	if (!blk->gntshr)
-		return errno == ENOMEM ? -ENOMEM : -ENOENT;
-	err = open_ring(blk);
-	if (!err)
-		err = open_slots(blk);
-	if (!err)
-		err = open_events(blk);
-	return err;
+	if (err)
+		return err;
+	if (blk->options.ring_page_order_set)
+		order = blk->options.ring_page_order;
+	blk->details.ring_order = at_most(order, offer.max_ring_order);
+	*nr_queues = at_most(queues ? queues : 1, offer.max_queues);
+	return 0;
+}
+
+/* How large requests may be, once it is known what the back end takes. */
+static void choose_request_size(struct rf_blk *blk)
+{
+	const struct blk_queue *queue = &blk->queues[0];
+
+	blk->max_segments = BLK_DIRECT_SEGMENTS;
+	blk->max_request_sectors = queue->pages_per_slot * BLK_SECTORS_PER_PAGE;
+	if (blk->disk.max_indirect_segments > BLK_DIRECT_SEGMENTS) {
+		/*
+		 * In any memory: if it is not granted, the request is sent in pieces, which must
+		 * all have slots. One slot more, as the memory may start inside a page.
+		 */
+		unsigned int pool = (queue->nr_slots - 1) * blk->max_request_sectors;
+
+		blk->max_segments = at_most(blk->disk.max_indirect_segments, BLK_MAX_SEGMENTS);
+		blk->max_request_sectors =
+			at_most(blk->max_segments * BLK_SECTORS_PER_PAGE, pool);
+	}
 }
 
 /* After publishing: on error the device must be disconnected. */
@@ -194,23 +172,28 @@ static int connect_back_end(struct rf_blk *blk, uint64_t deadline_ns)
 	unsigned int gone = STATE_BIT(XenbusStateClosing) | STATE_BIT(XenbusStateClosed);
 	int err = xenbus_wait_back(&blk->dev, STATE_BIT(XenbusStateConnected), gone, deadline_ns);
 
+	/* Not earlier: Linux's back end publishes it with Connected. */
 	if (!err)
 		err = xenbus_read_disk(&blk->dev, &blk->disk);
 	if (!err)
 		err = xenbus_set_state(&blk->dev, XenbusStateConnected);
+	if (err)
+		return err;
+	choose_request_size(blk);
 	atomic_init(&blk->nr_sectors, blk->disk.nr_sectors);
-	return err;
+	return 0;
 }
 
 static int blk_connect(struct rf_blk *blk)
 {
 	uint64_t deadline_ns = clock_ns() + blk->options.connect_timeout_ms * NSEC_PER_MSEC;
+	unsigned int nr_queues;
 	int err = await_back_end(blk, deadline_ns);
 
 	if (!err)
-		err = choose_ring_order(blk);
+		err = choose_rings(blk, &nr_queues);
 	if (!err)
-		err = open_connection(blk);
+		err = open_connection(blk, nr_queues);
 	if (!err)
 		err = xenbus_publish(&blk->dev, &blk->details);
 	if (err)
@@ -238,6 +221,7 @@ int rf_blk_open(const char *vdev, const struct rf_blk_options *options, struct r
 		err = blk_connect(blk);
 	}
 	if (err) {
+		blk_log_open_error(blk, err);
 		blk_destroy(blk);
 		return err;
 	}
@@ -251,7 +235,8 @@ void rf_blk_close(struct rf_blk *blk)
 		return;
 	/* What is answered by the end of the disconnecting counts as answered. */
 	xenbus_disconnect(&blk->dev, DISCONNECT_TIMEOUT_MS);
-	(void)blk_reap(blk, false);
+	for (unsigned int i = 0; i < blk->nr_queues; i++)
+		(void)blk_reap(&blk->queues[i], false);
 	blk_break(blk, -ESHUTDOWN, NULL);
 	blk_destroy(blk);
 }
@@ -267,8 +252,11 @@ void rf_blk_get_info(struct rf_blk *blk, struct rf_blk_info *info)
 		.can_flush = blk->disk.flush,
 		.can_discard = blk->disk.discard,
 		.persistent_grants = blk->disk.persistent,
-		.ring_slots = blk->nr_slots,
-		.max_request_sectors = blk->pages_per_slot * BLK_SECTORS_PER_PAGE,
+		.nr_queues = blk->nr_queues,
+		.ring_slots = blk->queues[0].nr_slots,
+		.max_segments = blk->max_segments,
+		.max_request_sectors = blk->max_request_sectors,
+		.bounce_pages = blk->queues[0].pages_per_slot,
 		.backend_domid = blk->dev.back_domid,
 	};
 }

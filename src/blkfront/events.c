@@ -45,40 +45,69 @@ void blk_store_check(struct rf_blk *blk)
 }
 
 /* Takes one event; poll(2) said that there is one, or that the channel is broken. */
-static void take_event(struct rf_blk *blk, short revents)
+static void take_event(struct blk_queue *queue, short revents)
 {
-	int port = xenevtchn_pending(blk->evtchn);
+	int port = xenevtchn_pending(queue->evtchn);
 
 	if (port >= 0) {
-		if (xenevtchn_unmask(blk->evtchn, (evtchn_port_t)port) < 0)
-			blk_break(blk, -EIO, "the event channel cannot be unmasked");
+		if (xenevtchn_unmask(queue->evtchn, (evtchn_port_t)port) < 0)
+			blk_break(queue->blk, -EIO, "the event channel cannot be unmasked");
 		return;
 	}
 	if ((errno != EAGAIN && errno != EINTR) || (revents & (POLLERR | POLLHUP | POLLNVAL)))
-		blk_break(blk, -EIO, "the event channel is lost");
+		blk_break(queue->blk, -EIO, "the event channel is lost");
 }
 
-int blk_events_wait(struct rf_blk *blk, int timeout_ms)
+/* poll(2), in which w can be woken by the given eventfd. Interrupted if it has been already. */
+static int poll_kickable(struct blk_waiter *w, int kick_fd, struct pollfd *fds, unsigned int nr,
+	int timeout_ms)
 {
-	struct pollfd fds[] = {
-		{.fd = blk->evtchn_fd, .events = POLLIN},
-		{.fd = blk->store_fd, .events = POLLIN},
-		{.fd = blk->kick_fd, .events = POLLIN},
-	};
-	int nr = poll(fds, 3, timeout_ms);
-	uint64_t count;
+	int rc;
 
-	if (nr < 0) {
+	/*
+	 * Orders: the descriptor before the look at the word.
+	 * Pairs with: wake_waiter in sleep.c, which marks the word and then looks for a descriptor.
+	 * Without it: it could find none, and we no mark, and sleep on.
+	 */
+	atomic_store_explicit(&w->kick_fd, kick_fd, memory_order_seq_cst);
+	if (atomic_load_explicit(w->word, memory_order_seq_cst) & WORD_WAKE) {
+		errno = EINTR;
+		rc = -1;
+	} else {
+		rc = poll(fds, nr, timeout_ms);
+	}
+	/* Relaxed: whoever still writes to it wakes the next one in vain, at most. */
+	atomic_store_explicit(&w->kick_fd, -1, memory_order_relaxed);
+	return rc;
+}
+
+int blk_events_wait(struct blk_waiter *w, struct blk_queue *const *queues, unsigned int nr,
+	int timeout_ms)
+{
+	struct rf_blk *blk = queues[0]->blk;
+	struct pollfd fds[BLK_MAX_QUEUES + 2];
+	struct pollfd *store = &fds[nr], *kick = &fds[nr + 1];
+	uint64_t count;
+	int rc;
+
+	for (unsigned int i = 0; i < nr; i++)
+		fds[i] = (struct pollfd){.fd = queues[i]->evtchn_fd, .events = POLLIN};
+	*store = (struct pollfd){.fd = blk->store_fd, .events = POLLIN};
+	*kick = (struct pollfd){.fd = queues[0]->kick_fd, .events = POLLIN};
+	rc = poll_kickable(w, kick->fd, fds, nr + 2, timeout_ms);
+	if (rc < 0) {
 		if (errno != EINTR)
 			blk_break(blk, -EIO, "poll failed");
 		return 1;
 	}
-	if (fds[0].revents)
-		take_event(blk, fds[0].revents);
+	for (unsigned int i = 0; i < nr; i++) {
+		if (fds[i].revents)
+			take_event(queues[i], fds[i].revents);
+	}
 	/* Also now and then unasked: a lost connection does not make the descriptor readable. */
-	if (fds[1].revents || nr == 0)
+	if (store->revents || rc == 0)
 		blk_store_check(blk);
-	if (fds[2].revents && read(blk->kick_fd, &count, sizeof(count)) < 0)
+	if (kick->revents && read(kick->fd, &count, sizeof(count)) < 0)
 		return 1;
-	return nr > 0;
+	return rc > 0;
 }

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the files of the front end share: a disk, its slots and its waiters. docs/design/blkfront.md
- * explains how they play together.
+ * What the files of the front end share: a disk, its queues with their slots, and the waiters.
+ * docs/design/blkfront.md explains how they play together.
  *
- * Locks: the reaper role may be held while one of ring_lock, done_lock and sleep_lock is taken;
- * those three are never held together, nor any of the four across a wait or a store call.
- * store_lock and region_lock, around calls of Xen's libraries, stand alone.
+ * Locks: a queue's reaper role may be held while one of its ring_lock, done_lock and sleep_lock is
+ * taken; those three are never held together, nor any of the four across a wait or a store call,
+ * nor any of one queue together with one of another.
+ * store_lock and share_lock, around calls of Xen's libraries, stand alone.
  */
 #ifndef RF_BLKFRONT_INTERNAL_H
 #define RF_BLKFRONT_INTERNAL_H
@@ -28,7 +29,9 @@
 
 #define BLK_PAGE_SIZE 4096u
 #define BLK_SECTORS_PER_PAGE (BLK_PAGE_SIZE / RF_BLK_SECTOR_SIZE)
-#define BLK_MAX_SEGMENTS BLKIF_MAX_SEGMENTS_PER_REQUEST
+#define BLK_DIRECT_SEGMENTS BLKIF_MAX_SEGMENTS_PER_REQUEST
+#define BLK_MAX_SEGMENTS 256 /* in an indirect request; one page of them holds 512 */
+#define BLK_MAX_QUEUES XENBUS_MAX_QUEUES
 #define BLK_MAX_RING_ORDER 4
 #define BLK_MAX_SLOTS 512
 #define BLK_SLOT_WORDS (BLK_MAX_SLOTS / 64)
@@ -52,6 +55,8 @@ struct blk_slot {
 	struct rf_blk_io *io;  /* NULL: a blocking call's */
 	void *buf;	       /* the caller's memory */
 	uint32_t len_bytes;
+	uint32_t indirect_ref;
+	struct blkif_request_segment *indirect; /* a granted page, once one was needed */
 	blkif_request_t req;   /* our copy: the ring's is the back end's to scribble on */
 };
 
@@ -60,7 +65,7 @@ struct blk_region {
 	_Atomic uintptr_t base;
 	_Atomic size_t len_bytes;
 	uint32_t *_Atomic refs;
-	bool idle; /* given back, but kept shared: see buffers.c. Under region_lock */
+	bool idle; /* given back, but kept shared: see regions.c. Under share_lock */
 };
 
 enum blk_wait_kind {
@@ -70,45 +75,45 @@ enum blk_wait_kind {
 	BLK_WAIT_KINDS,
 };
 
-/* A thread that waits. On its stack; others touch it only under sleep_lock while it is joined. */
-struct blk_waiter {
+struct blk_waiter;
+
+/* A waiter's place among those of one queue. Others touch it under that queue's sleep_lock. */
+struct blk_member {
 	struct list link;
 	bool listed;
-	enum blk_wait_kind kind;
-	_Atomic uint32_t *word; /* the slot's, or own_word */
-	_Atomic uint32_t own_word;
-	uint64_t deadline_ns; /* 0: none */
+	struct blk_queue *queue;
+	struct blk_waiter *waiter;
 };
 
-struct rf_blk {
+/* A thread that waits. On its stack; the members are initialised when it goes to sleep. */
+struct blk_waiter {
+	struct blk_queue *queue; /* its thread's own */
+	enum blk_wait_kind kind;
+	bool everywhere; /* BLK_WAIT_DONE, of several queues: what happens on any of them counts */
+	_Atomic uint32_t *word; /* the slot's, or own_word */
+	_Atomic uint32_t own_word;
+	_Atomic int kick_fd;  /* the eventfd that wakes it while it is in poll(2), or -1 */
+	uint64_t deadline_ns; /* 0: none */
+	unsigned int nr_members;
+	struct blk_member members[BLK_MAX_QUEUES]; /* the first is in its own queue */
+};
+
+/* A ring, and all that a thread needs to work with it. */
+struct blk_queue {
 	/* Set by open, then constant. */
-	struct rf_blk_options options;
-	struct xenbus_device dev;
-	struct xenbus_disk disk;
-	xengntshr_handle *gntshr;
+	struct rf_blk *blk;
+	unsigned int nr;
+	unsigned int nr_slots; /* at most the ring's */
+	unsigned int pages_per_slot;
 	xenevtchn_handle *evtchn;
 	int port; /* -1: none */
 	int evtchn_fd;
-	int store_fd;
 	int kick_fd;
-	unsigned int ring_order;
-	unsigned int nr_slots;
-	unsigned int pages_per_slot;
-	struct xenbus_details details;
 	void *ring_pages;
 	uint8_t *bounce[BLK_MAX_CHUNKS];
 	uint32_t *bounce_refs;
 	struct blk_slot *slots;
-
-	_Atomic uint64_t nr_sectors;
-	_Atomic int broken; /* 0, or the error that every call gets from now on */
-
-	pthread_mutex_t region_lock; /* writers */
-	_Atomic uint32_t region_seq; /* odd while a writer is at it */
-	_Atomic uint32_t nr_regions; /* entries ever used */
-	struct blk_region regions[BLK_MAX_REGIONS];
-
-	pthread_mutex_t store_lock; /* dev, after open */
+	_Atomic bool no_indirect; /* there are no grants left for pages of segments */
 
 	/* Producers. */
 	alignas(BLK_CACHE_LINE) pthread_mutex_t ring_lock; /* req_prod_pvt, the ring's requests */
@@ -124,16 +129,15 @@ struct rf_blk {
 	alignas(BLK_CACHE_LINE) pthread_mutex_t done_lock;
 	struct rf_blk_io *done_head, **done_tail;
 	_Atomic uint32_t nr_done;
-	_Atomic uint32_t nr_empty_polls;
+	_Atomic uint32_t nr_empty_polls, nr_collects;
 	_Atomic uint32_t nr_async; /* taken by submit and not yet returned */
 
 	/* Waiting. */
 	alignas(BLK_CACHE_LINE) pthread_mutex_t sleep_lock;
 	struct list sleepers; /* joined, without the leader */
-	struct blk_waiter *_Atomic leader; /* written under sleep_lock */
+	struct blk_member *_Atomic leader; /* written under sleep_lock */
 	_Atomic uint32_t nr_joined[BLK_WAIT_KINDS];
 	_Atomic uint32_t nr_waiting; /* threads in blk_wait */
-	_Atomic uint32_t nr_rescued; /* sleeps that only their time limit ended: a lost wake-up */
 	_Atomic uint64_t gap_ns;     /* average time between answers while somebody waits */
 	_Atomic uint64_t last_answer_ns;
 	_Atomic uint32_t nr_waits;
@@ -141,28 +145,78 @@ struct rf_blk {
 	_Atomic uint64_t crowded_until_ns; /* others need our processors: no polling until then */
 };
 
-/* blkfront.c */
+/* A disk: what its queues share. Nothing here is written on the way of a request. */
+struct rf_blk {
+	/* Set by open, then constant. */
+	struct rf_blk_options options;
+	struct xenbus_device dev;
+	struct xenbus_disk disk;
+	xengntshr_handle *gntshr;
+	int store_fd;
+	unsigned int nr_queues;
+	struct blk_queue *queues;
+	unsigned int max_segments;	  /* of one request; above 11 it is an indirect one */
+	unsigned int max_request_sectors; /* of one asynchronous request */
+	struct xenbus_details details;
+
+	_Atomic uint64_t nr_sectors;
+	_Atomic int broken; /* 0, or the error that every call gets from now on */
+
+	_Atomic uint32_t region_seq; /* odd while a writer is at it */
+	_Atomic uint32_t nr_regions; /* entries ever used */
+	struct blk_region regions[BLK_MAX_REGIONS];
+
+	/* What changes now and then. */
+	alignas(BLK_CACHE_LINE) pthread_mutex_t share_lock; /* writers of regions; sharing pages */
+	pthread_mutex_t store_lock; /* dev, after open */
+	_Atomic uint32_t nr_rescued; /* sleeps that only their time limit ended: a lost wake-up */
+};
+
+/* ---- platform.c ---- */
+
+/* For Xen's libraries, which would write to standard error else. */
+struct xentoollog_logger *blk_quiet_logger(void);
+
+/* One line to the caller's callback. */
 void blk_log(struct rf_blk *blk, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* That /dev/xen/<device> could not be opened (errno), and what to do. */
+void blk_log_no_device(struct rf_blk *blk, const char *what, const char *device);
+
+/* Why opening failed, where more can be said than the error says. The device: as far as it got. */
+void blk_log_open_error(struct rf_blk *blk, int err);
+
+/* ---- queue.c: what a queue consists of ---- */
+
+/* Shares a ring and binds a port, and notes both in the details to be published. 0 or -errno. */
+int blk_queue_open(struct rf_blk *blk, unsigned int nr, unsigned int ring_order)
+	__attribute__((warn_unused_result));
+
+/* Legal in every stage of opening. The back end must have let go, or be out of reach. */
+void blk_queue_close(struct blk_queue *queue, unsigned int ring_order);
+
+/* The calling thread's queue: always the same one. */
+struct blk_queue *blk_own_queue(struct rf_blk *blk);
 
 /* ---- ring.c: slots, push, reap ---- */
 
 /* A free slot, or BLK_NO_SLOT. Lock-free, any thread; the caller owns the slot. */
-uint32_t blk_slot_alloc(struct rf_blk *blk);
+uint32_t blk_slot_alloc(struct blk_queue *queue);
 
-/* Gives slots back (nr of them) and wakes whoever waits for one. */
-void blk_slot_free(struct rf_blk *blk, uint32_t slot);
+/* Gives a slot back and wakes whoever waits for one. */
+void blk_slot_free(struct blk_queue *queue, uint32_t slot);
 
-bool blk_slots_available(struct rf_blk *blk);
+bool blk_slots_available(struct blk_queue *queue);
 
 /*
  * Puts filled slots on the ring and notifies the back end if it asks for that. From here on a slot
  * belongs to the reaper until WORD_PENDING is clear. 0, or `broken` with nothing pushed.
  */
-int blk_push(struct rf_blk *blk, const uint32_t *slots, unsigned int nr)
+int blk_push(struct blk_queue *queue, const uint32_t *slots, unsigned int nr)
 	__attribute__((warn_unused_result));
 
 /* True if the back end has produced responses that nobody has taken. A hint; any thread. */
-bool blk_has_responses(struct rf_blk *blk);
+bool blk_has_responses(struct blk_queue *queue);
 
 /*
  * Takes what responses there are, if no other thread is doing that. With `arm`, and if there are
@@ -170,59 +224,87 @@ bool blk_has_responses(struct rf_blk *blk);
  * Returns how many were taken, or -EBUSY (somebody else is at it), -EAGAIN (armed, but there is
  * something now), or `broken`.
  */
-int blk_reap(struct rf_blk *blk, bool arm);
+int blk_reap(struct blk_queue *queue, bool arm);
 
 /* The disk is unusable: says why (once), fails what is outstanding, wakes everybody. */
 void blk_break(struct rf_blk *blk, int err, const char *reason);
 
-/* ---- wait.c ---- */
+/* ---- wait.c: by polling, then asleep; sleep.c: the sleepers ---- */
 
-/* slot: for BLK_WAIT_REQUEST, else NULL. timeout_ms < 0: none. */
-void blk_waiter_init(struct blk_waiter *w, enum blk_wait_kind kind, struct blk_slot *slot,
-	int timeout_ms);
+/*
+ * slot: for BLK_WAIT_REQUEST, else NULL. everywhere: for BLK_WAIT_DONE, what happens on the other
+ * queues counts, too. timeout_ms < 0: none.
+ */
+void blk_waiter_init(struct blk_waiter *w, struct blk_queue *queue, enum blk_wait_kind kind,
+	bool everywhere, struct blk_slot *slot, int timeout_ms);
 
 /* By the disk's policy. 0 when what w waits for is there, or -ETIMEDOUT. */
-int blk_wait(struct rf_blk *blk, struct blk_waiter *w) __attribute__((warn_unused_result));
+int blk_wait(struct blk_waiter *w) __attribute__((warn_unused_result));
+
+/* Is what w waits for there: as far as its own queue tells; as far as any does. */
+bool blk_ready_here(const struct blk_waiter *w);
+bool blk_ready(const struct blk_waiter *w);
+
+/* Answers were taken while somebody waited since since_ns: learns from that. */
+void blk_note_gap(struct blk_queue *queue, uint64_t since_ns, unsigned int nr);
+
+/* Sleeps until w is ready: 0, or -ETIMEDOUT. since_ns: when the waiting began. */
+int blk_wait_asleep(struct blk_waiter *w, uint64_t since_ns);
 
 /* Wakes waiters of a kind that sleep: one for BLK_WAIT_SLOT, else all. */
-void blk_wake(struct rf_blk *blk, enum blk_wait_kind kind);
-void blk_wake_all(struct rf_blk *blk);
+void blk_wake(struct blk_queue *queue, enum blk_wait_kind kind);
+void blk_wake_all(struct blk_queue *queue);
 
 /* A polling thread looks whether anybody is still there to answer. w: initialised, not joined. */
-void blk_check_alive(struct rf_blk *blk, struct blk_waiter *w);
+void blk_check_alive(struct blk_waiter *w);
 
 void blk_futex_wake(_Atomic uint32_t *word);
 
 /* ---- events.c: what comes from outside ---- */
 
-/* Waits for an event, at most timeout_ms, and handles it. The leader only. 1 if there was one. */
-int blk_events_wait(struct rf_blk *blk, int timeout_ms);
+/*
+ * Waits for an event of the given queues, at most timeout_ms, and handles it. w leads them all.
+ * 1 if there was one.
+ */
+int blk_events_wait(struct blk_waiter *w, struct blk_queue *const *queues, unsigned int nr,
+	int timeout_ms);
 
 /* Handles what the store has to say: a back end that left, a new size. Any thread. */
 void blk_store_check(struct rf_blk *blk);
 
-/* ---- io.c ---- */
+/* ---- request.c ---- */
 
 /* Checks a request against the disk: 0, -ERANGE, -EINVAL, -EROFS, -EOPNOTSUPP. */
 int blk_check_request(struct rf_blk *blk, enum rf_blk_op op, uint64_t sector, uint64_t nr_sectors);
 
 /*
- * How many of nr_sectors at buf fit into one request, and whether they are granted memory (*refs
- * points at the reference of buf's page) or go through the bounce pool (*refs is NULL).
+ * Fills a slot's request with as much of nr_sectors at buf as it can carry, without a copy if that
+ * is granted memory; else the data of a write are copied. Returns how many sectors that is.
  */
-uint32_t blk_fit(struct rf_blk *blk, const void *buf, uint64_t nr_sectors, const uint32_t **refs);
+uint64_t blk_fill(struct blk_queue *queue, uint32_t slot, enum rf_blk_op op, uint64_t sector,
+	uint64_t nr_sectors, void *buf);
 
-/* Fills a slot's request; copies the data of a write that bounces. */
-void blk_fill(struct rf_blk *blk, uint32_t slot, enum rf_blk_op op, uint64_t sector,
-	uint64_t nr_sectors, void *buf, const uint32_t *refs);
+/* ---- pool.c ---- */
 
-/* ---- buffers.c ---- */
+/*
+ * Makes the queues' slots and shares their bounce pages, less of both if there are not grants
+ * enough. 0, -ENOSPC, -ENOMEM. Undone by blk_queue_close.
+ */
+int blk_pool_init(struct rf_blk *blk) __attribute__((warn_unused_result));
 
-/* Shares the bounce pool, smaller if there are not grants enough. 0, -ENOSPC, -ENOMEM. */
-int blk_bounce_init(struct rf_blk *blk) __attribute__((warn_unused_result));
+/* Unshares a queue's pages and frees its slots. */
+void blk_pool_fini(struct blk_queue *queue);
 
-/* Unshares pool and regions. */
-void blk_buffers_fini(struct rf_blk *blk);
+/* Makes sure that a slot has a page for indirect segments. The slot's owner. */
+bool blk_need_indirect(struct blk_queue *queue, struct blk_slot *slot);
+
+/* What a failed xengntshr_share_pages means: -ENOMEM or -ENOSPC. */
+int blk_share_error(void);
+
+/* ---- regions.c ---- */
+
+/* Unshares what rf_blk_buffer_alloc has shared. */
+void blk_regions_fini(struct rf_blk *blk);
 
 /*
  * If len_bytes at buf are granted memory: the references from buf's page on, else NULL.
@@ -231,11 +313,11 @@ void blk_buffers_fini(struct rf_blk *blk);
 const uint32_t *blk_region_lookup(struct rf_blk *blk, const void *buf, size_t len_bytes);
 
 /* A slot's part of the bounce pool. */
-static inline uint8_t *blk_bounce(const struct rf_blk *blk, uint32_t slot)
+static inline uint8_t *blk_bounce(const struct blk_queue *queue, uint32_t slot)
 {
-	size_t page = (size_t)(slot % BLK_CHUNK_SLOTS) * blk->pages_per_slot;
+	size_t page = (size_t)(slot % BLK_CHUNK_SLOTS) * queue->pages_per_slot;
 
-	return blk->bounce[slot / BLK_CHUNK_SLOTS] + page * BLK_PAGE_SIZE;
+	return queue->bounce[slot / BLK_CHUNK_SLOTS] + page * BLK_PAGE_SIZE;
 }
 
 static inline void cpu_relax(void)

@@ -12,8 +12,9 @@
 #include <string.h>
 
 static_assert(sizeof(blkif_response_t) == 16, "copied as two words");
-static_assert(offsetof(blkif_request_t, id) == offsetof(blkif_request_discard_t, id),
-	"a discard's id is read through the common request");
+static_assert(offsetof(blkif_request_t, id) == offsetof(blkif_request_discard_t, id) &&
+	offsetof(blkif_request_t, id) == offsetof(blkif_request_indirect_t, id),
+	"a discard's or an indirect request's id is read through the common request");
 
 /* What one turn of the reaper finished, published at its end. */
 struct reap_batch {
@@ -23,10 +24,10 @@ struct reap_batch {
 
 /* ---- free slots ---- */
 
-uint32_t blk_slot_alloc(struct rf_blk *blk)
+uint32_t blk_slot_alloc(struct blk_queue *queue)
 {
 	for (unsigned int i = 0; i < BLK_SLOT_WORDS; i++) {
-		_Atomic uint64_t *word = &blk->free_slots[i];
+		_Atomic uint64_t *word = &queue->free_slots[i];
 		uint64_t free_mask = atomic_load_explicit(word, memory_order_relaxed);
 
 		while (free_mask) {
@@ -44,26 +45,26 @@ uint32_t blk_slot_alloc(struct rf_blk *blk)
 	return BLK_NO_SLOT;
 }
 
-bool blk_slots_available(struct rf_blk *blk)
+bool blk_slots_available(struct blk_queue *queue)
 {
 	for (unsigned int i = 0; i < BLK_SLOT_WORDS; i++) {
-		if (atomic_load_explicit(&blk->free_slots[i], memory_order_relaxed))
+		if (atomic_load_explicit(&queue->free_slots[i], memory_order_relaxed))
 			return true;
 	}
 	return false;
 }
 
-void blk_slot_free(struct rf_blk *blk, uint32_t slot)
+void blk_slot_free(struct blk_queue *queue, uint32_t slot)
 {
 	/*
 	 * Orders: the slot's bit before the look at who waits (and our use of the slot before it).
-	 * Pairs with: join() in wait.c, which counts itself and then looks at the bits.
+	 * Pairs with: join() in sleep.c, which counts itself and then looks at the bits.
 	 * Without it: a thread could go to sleep beside a free slot.
 	 */
-	atomic_fetch_or_explicit(&blk->free_slots[slot / 64], 1ull << slot % 64,
+	atomic_fetch_or_explicit(&queue->free_slots[slot / 64], 1ull << slot % 64,
 		memory_order_seq_cst);
-	if (atomic_load_explicit(&blk->nr_joined[BLK_WAIT_SLOT], memory_order_seq_cst))
-		blk_wake(blk, BLK_WAIT_SLOT);
+	if (atomic_load_explicit(&queue->nr_joined[BLK_WAIT_SLOT], memory_order_seq_cst))
+		blk_wake(queue, BLK_WAIT_SLOT);
 }
 
 /* ---- requests ---- */
@@ -73,18 +74,20 @@ static size_t request_size(const blkif_request_t *req)
 {
 	if (req->operation == BLKIF_OP_DISCARD)
 		return sizeof(blkif_request_discard_t);
+	if (req->operation == BLKIF_OP_INDIRECT)
+		return sizeof(blkif_request_indirect_t);
 	return offsetof(blkif_request_t, seg) +
 	       req->nr_segments * sizeof(struct blkif_request_segment);
 }
 
 /* Under ring_lock. */
-static void place_request(struct rf_blk *blk, uint32_t nr)
+static void place_request(struct blk_queue *queue, uint32_t nr)
 {
-	struct blk_slot *slot = &blk->slots[nr];
-	RING_IDX prod = blk->ring.req_prod_pvt;
+	struct blk_slot *slot = &queue->slots[nr];
+	RING_IDX prod = queue->ring.req_prod_pvt;
 
-	slot->req.id = (uint64_t)++slot->generation << 32 | nr;
-	ring_copy_to(RING_GET_REQUEST(&blk->ring, prod), &slot->req, request_size(&slot->req));
+	slot->req.id = (uint64_t)++slot->generation << 32 | queue->nr << 16 | nr;
+	ring_copy_to(RING_GET_REQUEST(&queue->ring, prod), &slot->req, request_size(&slot->req));
 	/*
 	 * Orders: the slot's fields before the mark that lets the reaper look at them.
 	 * Pairs with: take_response, which believes nothing of an unmarked slot.
@@ -92,25 +95,25 @@ static void place_request(struct rf_blk *blk, uint32_t nr)
 	 */
 	atomic_store_explicit(&slot->word, WORD_PENDING, memory_order_release);
 	/* Relaxed: the reaper only bounds with it, after reading what the back end made of it. */
-	__atomic_store_n(&blk->ring.req_prod_pvt, prod + 1, __ATOMIC_RELAXED);
+	__atomic_store_n(&queue->ring.req_prod_pvt, prod + 1, __ATOMIC_RELAXED);
 }
 
-int blk_push(struct rf_blk *blk, const uint32_t *slots, unsigned int nr)
+int blk_push(struct blk_queue *queue, const uint32_t *slots, unsigned int nr)
 {
-	blkif_sring_t *sring = blk->ring.sring;
+	blkif_sring_t *sring = queue->ring.sring;
 	RING_IDX old, new;
 	int err;
 
-	pthread_mutex_lock(&blk->ring_lock);
-	err = blk_broken(blk);
+	pthread_mutex_lock(&queue->ring_lock);
+	err = blk_broken(queue->blk);
 	if (err) {
-		pthread_mutex_unlock(&blk->ring_lock);
+		pthread_mutex_unlock(&queue->ring_lock);
 		return err;
 	}
-	old = blk->ring.req_prod_pvt;
+	old = queue->ring.req_prod_pvt;
 	for (unsigned int i = 0; i < nr; i++)
-		place_request(blk, slots[i]);
-	new = blk->ring.req_prod_pvt;
+		place_request(queue, slots[i]);
+	new = queue->ring.req_prod_pvt;
 	ring_store_prod(&sring->req_prod, new);
 	/*
 	 * Orders: our producer index before the look at the event index.
@@ -120,11 +123,11 @@ int blk_push(struct rf_blk *blk, const uint32_t *slots, unsigned int nr)
 	xen_mb();
 	bool notify = new - ring_load_event(&sring->req_event) < new - old;
 
-	pthread_mutex_unlock(&blk->ring_lock);
+	pthread_mutex_unlock(&queue->ring_lock);
 	/* A full channel has an event pending already. */
-	if (notify && xenevtchn_notify(blk->evtchn, (evtchn_port_t)blk->port) < 0 &&
+	if (notify && xenevtchn_notify(queue->evtchn, (evtchn_port_t)queue->port) < 0 &&
 		errno != EAGAIN && errno != EINTR)
-		blk_break(blk, -EIO, "the back end cannot be notified");
+		blk_break(queue->blk, -EIO, "the back end cannot be notified");
 	return 0;
 }
 
@@ -137,38 +140,42 @@ static int status_error(int16_t status)
 	return status == BLKIF_RSP_EOPNOTSUPP ? -EOPNOTSUPP : -EIO;
 }
 
-static void finish_io(struct rf_blk *blk, struct blk_slot *slot, int result,
+/* The request is finished with the last of its pieces, and failed if one of them has. */
+static void finish_io(struct blk_queue *queue, struct blk_slot *slot, int result,
 	struct reap_batch *batch)
 {
-	uint32_t nr = (uint32_t)(slot - blk->slots);
+	uint32_t nr = (uint32_t)(slot - queue->slots);
 	struct rf_blk_io *io = slot->io;
 
 	if (result == 0 && slot->bounced && slot->req.operation == BLKIF_OP_READ)
-		memcpy(slot->buf, blk_bounce(blk, nr), slot->len_bytes);
-	io->result = result;
-	io->priv.next = NULL;
-	*batch->tail = io;
-	batch->tail = &io->priv.next;
-	batch->nr_done++;
+		memcpy(slot->buf, blk_bounce(queue, nr), slot->len_bytes);
+	if (result)
+		io->result = result;
+	if (--io->priv.nr_pieces == 0) {
+		io->priv.next = NULL;
+		*batch->tail = io;
+		batch->tail = &io->priv.next;
+		batch->nr_done++;
+	}
 	/* Relaxed: freeing the slot below publishes it. */
 	atomic_store_explicit(&slot->word, 0, memory_order_relaxed);
-	blk_slot_free(blk, nr);
+	blk_slot_free(queue, nr);
 }
 
 /* The reaper. After it, a blocking call's slot is its owner's again. */
-static void finish_slot(struct rf_blk *blk, struct blk_slot *slot, int result,
+static void finish_slot(struct blk_queue *queue, struct blk_slot *slot, int result,
 	struct reap_batch *batch)
 {
 	uint32_t old;
 
 	if (slot->io) {
-		finish_io(blk, slot, result, batch);
+		finish_io(queue, slot, result, batch);
 		return;
 	}
 	slot->result = result;
 	/*
 	 * Orders: the result and the data before the mark.
-	 * Pairs with: ready() in wait.c.
+	 * Pairs with: blk_ready_here in wait.c.
 	 * Without it: the owner could return an old result. One exchange also tells whether it
 	 * sleeps, so that afterwards nothing of the slot is touched but the word's address.
 	 */
@@ -177,18 +184,34 @@ static void finish_slot(struct rf_blk *blk, struct blk_slot *slot, int result,
 		blk_futex_wake(&slot->word);
 }
 
+/*
+ * An answer names the operation. That of an indirect request may be either: blkif.h says that it is
+ * copied from the request, Linux's back end takes the one that the request carries inside.
+ */
+static bool operation_fits(const blkif_request_t *req, uint8_t operation)
+{
+	blkif_request_indirect_t indirect;
+
+	if (req->operation == operation)
+		return true;
+	if (req->operation != BLKIF_OP_INDIRECT)
+		return false;
+	memcpy(&indirect, req, sizeof(indirect));
+	return indirect.indirect_op == operation;
+}
+
 /* One response, from the ring. NULL, or how it broke the protocol. */
-static const char *take_response(struct rf_blk *blk, RING_IDX cons, struct reap_batch *batch)
+static const char *take_response(struct blk_queue *queue, RING_IDX cons, struct reap_batch *batch)
 {
 	blkif_response_t rsp;
 	struct blk_slot *slot;
 	uint32_t nr;
 
-	ring_copy_from(&rsp, RING_GET_RESPONSE(&blk->ring, cons), sizeof(rsp));
-	nr = (uint32_t)rsp.id;
-	if (nr >= blk->nr_slots)
+	ring_copy_from(&rsp, RING_GET_RESPONSE(&queue->ring, cons), sizeof(rsp));
+	nr = (uint32_t)rsp.id - (queue->nr << 16);
+	if (nr >= queue->nr_slots)
 		return "it answered a request that cannot exist";
-	slot = &blk->slots[nr];
+	slot = &queue->slots[nr];
 	/*
 	 * Orders: the mark before the slot's fields.
 	 * Pairs with: place_request.
@@ -197,43 +220,43 @@ static const char *take_response(struct rf_blk *blk, RING_IDX cons, struct reap_
 	if (!(atomic_load_explicit(&slot->word, memory_order_acquire) & WORD_PENDING) ||
 		slot->req.id != rsp.id)
 		return "it answered a request that is not outstanding";
-	if (slot->req.operation != rsp.operation)
+	if (!operation_fits(&slot->req, rsp.operation))
 		return "it answered another operation than was asked for";
-	finish_slot(blk, slot, status_error(rsp.status), batch);
+	finish_slot(queue, slot, status_error(rsp.status), batch);
 	return NULL;
 }
 
-bool blk_has_responses(struct rf_blk *blk)
+bool blk_has_responses(struct blk_queue *queue)
 {
-	RING_IDX cons = __atomic_load_n(&blk->ring.rsp_cons, __ATOMIC_RELAXED);
+	RING_IDX cons = __atomic_load_n(&queue->ring.rsp_cons, __ATOMIC_RELAXED);
 
-	return ring_load_prod(&blk->ring.sring->rsp_prod) != cons;
+	return ring_load_prod(&queue->ring.sring->rsp_prod) != cons;
 }
 
 /* The reaper: all responses that are there now. Returns how many; *wrong if the ring is broken. */
-static int drain(struct rf_blk *blk, struct reap_batch *batch, const char **wrong)
+static int drain(struct blk_queue *queue, struct reap_batch *batch, const char **wrong)
 {
-	RING_IDX cons = blk->ring.rsp_cons;
-	RING_IDX prod = ring_load_prod(&blk->ring.sring->rsp_prod);
+	RING_IDX cons = queue->ring.rsp_cons;
+	RING_IDX prod = ring_load_prod(&queue->ring.sring->rsp_prod);
 	RING_IDX nr = prod - cons;
 
 	/* Stricter than RING_RESPONSE_PROD_OVERFLOW: not more than was asked either. */
-	if (nr > __atomic_load_n(&blk->ring.req_prod_pvt, __ATOMIC_RELAXED) - cons) {
+	if (nr > __atomic_load_n(&queue->ring.req_prod_pvt, __ATOMIC_RELAXED) - cons) {
 		*wrong = "it produced more responses than there were requests";
 		return 0;
 	}
 	while (cons != prod && !*wrong)
-		*wrong = take_response(blk, cons++, batch);
+		*wrong = take_response(queue, cons++, batch);
 	/* Relaxed: for blk_has_responses a hint; the role orders it for the next reaper. */
-	__atomic_store_n(&blk->ring.rsp_cons, cons, __ATOMIC_RELAXED);
+	__atomic_store_n(&queue->ring.rsp_cons, cons, __ATOMIC_RELAXED);
 	return (int)nr;
 }
 
 /* The reaper, with nothing to take: asks for an event. True if something came in the meantime. */
-static bool arm_event(struct rf_blk *blk)
+static bool arm_event(struct blk_queue *queue)
 {
-	blkif_sring_t *sring = blk->ring.sring;
-	RING_IDX cons = blk->ring.rsp_cons;
+	blkif_sring_t *sring = queue->ring.sring;
+	RING_IDX cons = queue->ring.rsp_cons;
 
 	ring_store_event(&sring->rsp_event, cons + 1);
 	/*
@@ -253,62 +276,69 @@ static void batch_init(struct reap_batch *batch)
 }
 
 /* Hands finished asynchronous requests to whoever polls for them. */
-static void batch_publish(struct rf_blk *blk, struct reap_batch *batch)
+static void batch_publish(struct blk_queue *queue, struct reap_batch *batch)
 {
 	if (!batch->nr_done)
 		return;
-	pthread_mutex_lock(&blk->done_lock);
-	*blk->done_tail = batch->head;
-	blk->done_tail = batch->tail;
+	pthread_mutex_lock(&queue->done_lock);
+	*queue->done_tail = batch->head;
+	queue->done_tail = batch->tail;
 	/*
 	 * Orders: the count before the look at who waits.
-	 * Pairs with: join() in wait.c, which counts itself and then looks at nr_done.
+	 * Pairs with: join() in sleep.c, which counts itself and then looks at nr_done.
 	 * Without it: a thread could go to sleep beside a finished request.
 	 */
-	atomic_fetch_add_explicit(&blk->nr_done, batch->nr_done, memory_order_seq_cst);
-	pthread_mutex_unlock(&blk->done_lock);
-	if (atomic_load_explicit(&blk->nr_joined[BLK_WAIT_DONE], memory_order_seq_cst))
-		blk_wake(blk, BLK_WAIT_DONE);
+	atomic_fetch_add_explicit(&queue->nr_done, batch->nr_done, memory_order_seq_cst);
+	pthread_mutex_unlock(&queue->done_lock);
+	if (atomic_load_explicit(&queue->nr_joined[BLK_WAIT_DONE], memory_order_seq_cst))
+		blk_wake(queue, BLK_WAIT_DONE);
 }
 
-static bool role_take(struct rf_blk *blk)
+static bool role_take(struct blk_queue *queue)
 {
 	/*
 	 * Orders: the former reaper's doings before ours.
 	 * Pairs with: role_release.
 	 * Without it: a response could be taken twice.
 	 */
-	return !atomic_load_explicit(&blk->reaping, memory_order_relaxed) &&
-	       !atomic_exchange_explicit(&blk->reaping, true, memory_order_acquire);
+	return !atomic_load_explicit(&queue->reaping, memory_order_relaxed) &&
+	       !atomic_exchange_explicit(&queue->reaping, true, memory_order_acquire);
 }
 
-static void role_release(struct rf_blk *blk)
+static void role_release(struct blk_queue *queue)
 {
 	/*
 	 * Orders: our doings, rsp_cons among them, before the next reaper's.
 	 * Pairs with: role_take.
 	 * Without it: a response could be taken twice.
 	 */
-	atomic_store_explicit(&blk->reaping, false, memory_order_release);
+	atomic_store_explicit(&queue->reaping, false, memory_order_release);
 }
 
-/* The reaper, when `broken` is set: nobody pushes any more, so this is all there will be. */
-static void fail_outstanding(struct rf_blk *blk, struct reap_batch *batch)
+/* When `broken` is set: nobody pushes any more, so what is outstanding is all there will be. */
+static void fail_outstanding(struct blk_queue *queue)
 {
-	int err = blk_broken(blk);
+	int err = blk_broken(queue->blk);
+	struct reap_batch batch;
 
+	while (!role_take(queue))
+		sched_yield();
 	/* Lets a push that did not see the mark end; its slots are marked then, and swept. */
-	pthread_mutex_lock(&blk->ring_lock);
-	pthread_mutex_unlock(&blk->ring_lock);
-	for (uint32_t i = 0; i < blk->nr_slots; i++) {
-		struct blk_slot *slot = &blk->slots[i];
+	pthread_mutex_lock(&queue->ring_lock);
+	pthread_mutex_unlock(&queue->ring_lock);
+	batch_init(&batch);
+	for (uint32_t i = 0; i < queue->nr_slots; i++) {
+		struct blk_slot *slot = &queue->slots[i];
 
 		if (atomic_load_explicit(&slot->word, memory_order_acquire) & WORD_PENDING)
-			finish_slot(blk, slot, err, batch);
+			finish_slot(queue, slot, err, &batch);
 	}
+	role_release(queue);
+	batch_publish(queue, &batch);
+	blk_wake_all(queue);
 }
 
-/* True for the first to say so. */
+/* True for the first to say so, who then has to fail what is outstanding. */
 static bool mark_broken(struct rf_blk *blk, int err)
 {
 	int none = 0;
@@ -321,49 +351,48 @@ static bool mark_broken(struct rf_blk *blk, int err)
 	return atomic_compare_exchange_strong(&blk->broken, &none, err);
 }
 
-int blk_reap(struct rf_blk *blk, bool arm)
+static void fail_all(struct rf_blk *blk)
+{
+	for (unsigned int i = 0; i < blk->nr_queues; i++)
+		fail_outstanding(&blk->queues[i]);
+}
+
+int blk_reap(struct blk_queue *queue, bool arm)
 {
 	const char *wrong = NULL;
 	struct reap_batch batch;
+	bool first = false;
 	int rc;
 
-	if (!role_take(blk))
+	if (!role_take(queue))
 		return -EBUSY;
-	rc = blk_broken(blk);
+	rc = blk_broken(queue->blk);
 	if (rc) {
-		role_release(blk);
+		role_release(queue);
 		return rc;
 	}
 	batch_init(&batch);
-	rc = drain(blk, &batch, &wrong);
-	if (wrong) {
-		if (mark_broken(blk, -EIO))
-			blk_log(blk, "the back end broke the protocol: %s", wrong);
-		rc = blk_broken(blk);
-		fail_outstanding(blk, &batch);
-	} else if (rc == 0 && arm && arm_event(blk)) {
-		rc = -EAGAIN;
-	}
-	role_release(blk);
-	batch_publish(blk, &batch);
+	rc = drain(queue, &batch, &wrong);
 	if (wrong)
-		blk_wake_all(blk);
-	return rc;
+		first = mark_broken(queue->blk, -EIO);
+	else if (rc == 0 && arm && arm_event(queue))
+		rc = -EAGAIN;
+	role_release(queue);
+	batch_publish(queue, &batch);
+	if (!wrong)
+		return rc;
+	if (first) {
+		blk_log(queue->blk, "the back end broke the protocol: %s", wrong);
+		fail_all(queue->blk);
+	}
+	return blk_broken(queue->blk);
 }
 
 void blk_break(struct rf_blk *blk, int err, const char *reason)
 {
-	struct reap_batch batch;
-
 	if (!mark_broken(blk, err))
 		return;
 	if (reason)
 		blk_log(blk, "%s", reason);
-	while (!role_take(blk))
-		sched_yield();
-	batch_init(&batch);
-	fail_outstanding(blk, &batch);
-	role_release(blk);
-	batch_publish(blk, &batch);
-	blk_wake_all(blk);
+	fail_all(blk);
 }

@@ -16,6 +16,11 @@
 #include "common/parse.h"
 
 #define VBD_DIRECTORY "device/vbd"
+#define RING_PREFIX "ring-ref"
+#define ORDER_NODE "ring-page-order"
+#define PORT_NODE "event-channel"
+#define QUEUES_NODE "multi-queue-num-queues"
+#define QUEUE_PREFIX "queue-"
 #define MAX_TRANSACTION_TRIES 64
 #define MAX_EVENTS_PER_TURN 64
 #define WAIT_SLICE_MS 100 /* a lost store connection does not make its descriptor readable */
@@ -285,24 +290,40 @@ static int claim(struct xenbus_device *dev, xs_transaction_t t)
 	return ours ? 0 : -EBUSY;
 }
 
+/* A ring and its port: at the top for a lone queue, else in a directory of their own. */
+static int publish_queue(struct xenbus_device *dev, xs_transaction_t t,
+	const struct xenbus_details *details, unsigned int nr)
+{
+	const struct xenbus_queue *queue = &details->queues[nr];
+	unsigned int nr_pages = 1u << details->ring_order;
+	char directory[24] = "", node[48];
+	int err = 0;
+
+	if (details->nr_queues > 1)
+		snprintf(directory, sizeof(directory), QUEUE_PREFIX "%u/", nr);
+	for (unsigned int i = 0; !err && i < nr_pages; i++) {
+		/* A lone page's node has no number. */
+		if (nr_pages == 1)
+			snprintf(node, sizeof(node), "%s" RING_PREFIX, directory);
+		else
+			snprintf(node, sizeof(node), "%s" RING_PREFIX "%u", directory, i);
+		err = write_number(dev, t, node, queue->ring_refs[i]);
+	}
+	snprintf(node, sizeof(node), "%s" PORT_NODE, directory);
+	return err ? err : write_number(dev, t, node, queue->port);
+}
+
 static int publish_body(struct xenbus_device *dev, xs_transaction_t t, const void *arg)
 {
 	const struct xenbus_details *details = arg;
-	unsigned int nr_pages = 1u << details->ring_order;
 	int err = claim(dev, t);
 
-	if (!err && nr_pages == 1)
-		err = write_number(dev, t, "ring-ref", details->ring_refs[0]);
-	for (unsigned int i = 0; !err && nr_pages > 1 && i < nr_pages; i++) {
-		char node[24];
-
-		snprintf(node, sizeof(node), "ring-ref%u", i);
-		err = write_number(dev, t, node, details->ring_refs[i]);
-	}
-	if (!err && nr_pages > 1)
-		err = write_number(dev, t, "ring-page-order", details->ring_order);
-	if (!err)
-		err = write_number(dev, t, "event-channel", details->port);
+	if (!err && details->ring_order)
+		err = write_number(dev, t, ORDER_NODE, details->ring_order);
+	if (!err && details->nr_queues > 1)
+		err = write_number(dev, t, QUEUES_NODE, details->nr_queues);
+	for (unsigned int i = 0; !err && i < details->nr_queues; i++)
+		err = publish_queue(dev, t, details, i);
 	if (!err)
 		err = write_node(dev, t, "protocol", XEN_IO_PROTO_ABI_NATIVE);
 	if (!err)
@@ -317,18 +338,28 @@ int xenbus_publish(struct xenbus_device *dev, const struct xenbus_details *detai
 	return transact(dev, publish_body, details);
 }
 
+/* Nodes of a connection, which are void without it. */
+static bool is_detail(const char *node)
+{
+	return strcmp(node, ORDER_NODE) == 0 || strcmp(node, QUEUES_NODE) == 0 ||
+	       strcmp(node, PORT_NODE) == 0 ||
+	       strncmp(node, RING_PREFIX, strlen(RING_PREFIX)) == 0 ||
+	       strncmp(node, QUEUE_PREFIX, strlen(QUEUE_PREFIX)) == 0;
+}
+
 static int unpublish_body(struct xenbus_device *dev, xs_transaction_t t, const void *arg)
 {
-	(void)arg;
-	remove_node(dev, t, "ring-ref");
-	for (unsigned int i = 0; i < XENBUS_MAX_RING_PAGES; i++) {
-		char node[24];
+	unsigned int nr_nodes;
+	char **nodes = xs_directory(dev->xs, t, dev->front, &nr_nodes);
 
-		snprintf(node, sizeof(node), "ring-ref%u", i);
-		remove_node(dev, t, node);
+	(void)arg;
+	if (!nodes)
+		return store_error();
+	for (unsigned int i = 0; i < nr_nodes; i++) {
+		if (is_detail(nodes[i]))
+			remove_node(dev, t, nodes[i]);
 	}
-	remove_node(dev, t, "ring-page-order");
-	remove_node(dev, t, "event-channel");
+	free(nodes);
 	return write_number(dev, t, "state", XenbusStateInitialising);
 }
 
@@ -342,24 +373,41 @@ int xenbus_set_state(struct xenbus_device *dev, enum xenbus_state state)
 	return write_number(dev, XBT_NULL, "state", (uint32_t)state);
 }
 
+/*
+ * Says Closed and waits until the back end has heard it. It goes from Closed to InitWait when it
+ * sees us Initialising, so it must have seen our Closed before; it may be ahead of us, too, or new.
+ */
+static int close_and_wait(struct xenbus_device *dev, uint64_t deadline_ns)
+{
+	int err = xenbus_set_state(dev, XenbusStateClosed);
+
+	if (err)
+		return err;
+	return xenbus_wait_back(dev,
+		STATE_BIT(XenbusStateClosed) | STATE_BIT(XenbusStateInitialising) |
+			STATE_BIT(XenbusStateInitWait),
+		0, deadline_ns);
+}
+
+int xenbus_start_over(struct xenbus_device *dev, uint64_t deadline_ns)
+{
+	int err = close_and_wait(dev, deadline_ns);
+
+	return err ? err : xenbus_unpublish(dev);
+}
+
 void xenbus_disconnect(struct xenbus_device *dev, unsigned int timeout_ms)
 {
-	const unsigned int closed = STATE_BIT(XenbusStateClosed);
 	uint64_t deadline_ns = clock_ns() + timeout_ms * NSEC_PER_MSEC;
 	int err = xenbus_set_state(dev, XenbusStateClosing);
 
 	if (!err)
-		err = xenbus_wait_back(dev, closed | STATE_BIT(XenbusStateClosing), 0, deadline_ns);
-	/*
-	 * A back end goes from Closed to InitWait when it sees us Initialising, so it must have
-	 * seen our Closed before: hence the second wait. It may be ahead of us, too.
-	 */
-	if (!err || err == -ETIMEDOUT)
-		err = xenbus_set_state(dev, XenbusStateClosed);
-	if (!err)
-		err = xenbus_wait_back(dev, closed | STATE_BIT(XenbusStateInitWait), 0,
+		err = xenbus_wait_back(dev,
+			STATE_BIT(XenbusStateClosed) | STATE_BIT(XenbusStateClosing), 0,
 			deadline_ns);
+	if (!err || err == -ETIMEDOUT)
+		err = close_and_wait(dev, deadline_ns);
 	/* Also after an error: whatever happened, what we published is void now. */
-	if (xenbus_unpublish(dev) < 0)
+	if (xenbus_unpublish(dev) < 0 || err)
 		return;
 }

@@ -13,6 +13,7 @@
 
 #define XENBUS_PATH_MAX 512
 #define XENBUS_MAX_RING_PAGES 16
+#define XENBUS_MAX_QUEUES 16
 
 struct xenbus_device {
 	struct xs_handle *xs;
@@ -23,13 +24,24 @@ struct xenbus_device {
 };
 
 /* What this end publishes for a connection. */
-struct xenbus_details {
-	unsigned int ring_order;
+struct xenbus_queue {
 	uint32_t ring_refs[XENBUS_MAX_RING_PAGES];
 	uint32_t port;
 };
 
-/* What the back end publishes, checked. */
+struct xenbus_details {
+	unsigned int ring_order;
+	unsigned int nr_queues;
+	struct xenbus_queue queues[XENBUS_MAX_QUEUES];
+};
+
+/* What the back end offers before a connection: at InitWait, checked and bounded. */
+struct xenbus_offer {
+	unsigned int max_ring_order; /* 0 when it says nothing */
+	unsigned int max_queues;     /* 1 when it says nothing */
+};
+
+/* What the back end publishes of the disk by the time it is Connected, checked. */
 struct xenbus_disk {
 	uint64_t nr_sectors;
 	uint32_t sector_size;
@@ -38,6 +50,7 @@ struct xenbus_disk {
 	bool flush;
 	bool discard;
 	bool persistent;
+	unsigned int max_indirect_segments; /* 0: no such requests */
 };
 
 /* The number of "xvda", "hdb1", "sdc" or "51712". 0 or -EINVAL. */
@@ -63,8 +76,8 @@ int xenbus_back_state(struct xenbus_device *dev);
 int xenbus_wait_back(struct xenbus_device *dev, unsigned int accept, unsigned int refuse,
 	uint64_t deadline_ns) __attribute__((warn_unused_result));
 
-/* The largest ring order the back end takes, 0 when it says nothing. 0 or -EPROTO, -EIO. */
-int xenbus_read_max_ring_order(struct xenbus_device *dev, unsigned int *order)
+/* 0 or -EPROTO, -EIO. */
+int xenbus_read_offer(struct xenbus_device *dev, struct xenbus_offer *offer)
 	__attribute__((warn_unused_result));
 
 /* Writes the details and Initialised, all or nothing. -EBUSY: somebody else connected. */
@@ -87,6 +100,13 @@ int xenbus_read_sectors(struct xenbus_device *dev, uint32_t sector_size, uint64_
 
 /* Takes pending watch events. Returns how many, or -EIO when the store's connection is lost. */
 int xenbus_take_events(struct xenbus_device *dev);
+
+/*
+ * Goes back to Initialising after somebody left in Closing or Closed: as far as Closed with the
+ * back end, at most until the deadline. 0, -EIO, -ETIMEDOUT.
+ */
+int xenbus_start_over(struct xenbus_device *dev, uint64_t deadline_ns)
+	__attribute__((warn_unused_result));
 
 /*
  * Leaves a connection: Closing, Closed, each until the back end followed, at most timeout_ms in

@@ -17,6 +17,7 @@
 #define SECTOR_SIZE_MIN 512
 #define SECTOR_SIZE_MAX 4096 /* a segment never leaves its page */
 #define PHYSICAL_SIZE_MAX (1u << 24)
+#define MAX_RING_ORDER 4
 #define MAX_SECTORS (UINT64_MAX >> 10) /* so that neither bytes nor sums overflow */
 
 /* A missing node has the value `missing`; UINT64_MAX as `missing` makes that an error. */
@@ -50,13 +51,27 @@ static int read_flag(struct xenbus_device *dev, const char *node, bool *out)
 	return err;
 }
 
-int xenbus_read_max_ring_order(struct xenbus_device *dev, unsigned int *order)
+/* A number that says how much of something is possible: more than `most` is as good as that. */
+static int read_bound(struct xenbus_device *dev, const char *node, unsigned int missing,
+	unsigned int most, unsigned int *out)
 {
 	uint64_t value;
-	int err = read_number(dev, "max-ring-page-order", 0, UINT32_MAX, 0, &value);
+	int err = read_number(dev, node, 0, UINT32_MAX, missing, &value);
 
 	if (!err)
-		*order = value < 4 ? (unsigned int)value : 4;
+		*out = value < most ? (unsigned int)value : most;
+	return err;
+}
+
+int xenbus_read_offer(struct xenbus_device *dev, struct xenbus_offer *offer)
+{
+	int err = read_bound(dev, "max-ring-page-order", 0, MAX_RING_ORDER, &offer->max_ring_order);
+
+	if (!err)
+		err = read_bound(dev, "multi-queue-max-queues", 1, XENBUS_MAX_QUEUES,
+			&offer->max_queues);
+	if (!err && offer->max_queues == 0)
+		offer->max_queues = 1;
 	return err;
 }
 
@@ -104,6 +119,9 @@ int xenbus_read_disk(struct xenbus_device *dev, struct xenbus_disk *disk)
 		err = read_flag(dev, "feature-discard", &disk->discard);
 	if (!err)
 		err = read_flag(dev, "feature-persistent", &disk->persistent);
+	if (!err)
+		err = read_bound(dev, "feature-max-indirect-segments", 0, UINT32_MAX,
+			&disk->max_indirect_segments);
 	if (!err)
 		disk->read_only = info & VDISK_READONLY;
 	return err;

@@ -24,14 +24,31 @@ static inline void fixture_start(struct back *back)
 	back_init(back);
 }
 
-static inline struct rf_blk *fixture_open(struct back *back, enum rf_blk_wait_policy policy)
+static inline struct rf_blk *fixture_open_with(struct back *back,
+	const struct rf_blk_options *options)
 {
-	struct rf_blk_options options = {.wait_policy = policy};
 	struct rf_blk *blk = NULL;
 
 	back_start(back);
-	assert_int_equal(rf_blk_open("xvda", &options, &blk), 0);
+	assert_int_equal(rf_blk_open("xvda", options, &blk), 0);
 	return blk;
+}
+
+static inline struct rf_blk *fixture_open(struct back *back, enum rf_blk_wait_policy policy)
+{
+	struct rf_blk_options options = {.wait_policy = policy};
+
+	return fixture_open_with(back, &options);
+}
+
+/* As many queues as are wanted, which the back end offers. */
+static inline struct rf_blk *fixture_open_queues(struct back *back, unsigned int nr,
+	enum rf_blk_wait_policy policy)
+{
+	struct rf_blk_options options = {.wait_policy = policy, .nr_queues = nr};
+
+	back->max_queues = nr;
+	return fixture_open_with(back, &options);
 }
 
 /* Closes, and checks that nothing is left and that no wake-up was lost on the way. */

@@ -18,7 +18,7 @@
 #include <unistd.h>
 #include <xenstore.h>
 
-#define MAX_NODES 128
+#define MAX_NODES 512
 #define MAX_WATCHES 8
 #define MAX_EVENTS 256
 #define PATH 128
@@ -415,9 +415,19 @@ void fake_store_conflict(unsigned int nr)
 	pthread_mutex_unlock(&lock);
 }
 
-void fake_kill_store(void)
+static void set_dead(bool value)
 {
 	pthread_mutex_lock(&lock);
-	dead = true;
+	dead = value;
 	pthread_mutex_unlock(&lock);
+}
+
+void fake_kill_store(void)
+{
+	set_dead(true);
+}
+
+void fake_revive_store(void)
+{
+	set_dead(false);
 }

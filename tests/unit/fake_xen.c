@@ -42,6 +42,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static void *_Atomic pages[MAX_REFS];
 static bool granted[MAX_REFS];
 static unsigned int next_ref = 8, nr_grants, grant_limit = MAX_REFS, nr_ports, nr_handles;
+static unsigned int port_limit = MAX_PORTS;
 static struct port ports[MAX_PORTS];
 static unsigned int next_port = 1;
 static unsigned int fail_at, nr_calls;
@@ -117,6 +118,13 @@ void fake_set_grant_limit(unsigned int limit)
 	pthread_mutex_unlock(&lock);
 }
 
+void fake_set_port_limit(unsigned int limit)
+{
+	pthread_mutex_lock(&lock);
+	port_limit = limit;
+	pthread_mutex_unlock(&lock);
+}
+
 void fake_reset(void)
 {
 	fake_fail_at(0, 0, false);
@@ -135,6 +143,7 @@ void fake_reset(void)
 	next_port = 1;
 	nr_grants = nr_ports = nr_handles = 0;
 	grant_limit = MAX_REFS;
+	port_limit = MAX_PORTS;
 	fake_store_reset();
 }
 
@@ -237,15 +246,19 @@ int xenevtchn_fd(xenevtchn_handle *xce)
 
 xenevtchn_port_or_error_t xenevtchn_bind_unbound_port(xenevtchn_handle *xce, uint32_t domid)
 {
-	int number;
+	int number = -1;
 
 	(void)domid;
 	if (fake_fails())
 		return -1;
 	pthread_mutex_lock(&lock);
-	number = (int)next_port++;
-	ports[number] = (struct port){.owner = xce, .back_fd = eventfd(0, EFD_CLOEXEC)};
-	nr_ports++;
+	if (nr_ports == port_limit) {
+		errno = ENOSPC;
+	} else {
+		number = (int)next_port++;
+		ports[number] = (struct port){.owner = xce, .back_fd = eventfd(0, EFD_CLOEXEC)};
+		nr_ports++;
+	}
 	pthread_mutex_unlock(&lock);
 	return number;
 }
@@ -323,14 +336,19 @@ void fake_notify(uint32_t port)
 	pthread_mutex_unlock(&lock);
 }
 
-bool fake_wait_event(uint32_t port, int timeout_ms)
+bool fake_wait_events(const uint32_t *wanted, unsigned int nr, int timeout_ms)
 {
-	struct pollfd pfd = {.fd = ports[port].back_fd, .events = POLLIN};
+	struct pollfd pfds[16];
 	uint64_t count;
+	bool any = false;
 
-	if (poll(&pfd, 1, timeout_ms) <= 0)
+	for (unsigned int i = 0; i < nr; i++)
+		pfds[i] = (struct pollfd){.fd = ports[wanted[i]].back_fd, .events = POLLIN};
+	if (poll(pfds, nr, timeout_ms) <= 0)
 		return false;
-	return read(pfd.fd, &count, sizeof(count)) > 0;
+	for (unsigned int i = 0; i < nr; i++)
+		any |= pfds[i].revents && read(pfds[i].fd, &count, sizeof(count)) > 0;
+	return any;
 }
 
 void fake_kill_evtchn(void)

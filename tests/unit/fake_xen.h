@@ -24,8 +24,9 @@ unsigned int fake_nr_grants(void);
 unsigned int fake_nr_ports(void);
 unsigned int fake_nr_handles(void); /* of the three libraries */
 
-/* At most so many grants at a time. */
+/* At most so many grants, ports at a time. */
 void fake_set_grant_limit(unsigned int limit);
+void fake_set_port_limit(unsigned int limit);
 
 /* ---- the back end's grants and event channels ---- */
 
@@ -35,8 +36,8 @@ void *fake_map(uint32_t ref);
 /* Notifies the front end's port. */
 void fake_notify(uint32_t port);
 
-/* Waits for a notification of ours, at most timeout_ms. */
-bool fake_wait_event(uint32_t port, int timeout_ms);
+/* Waits for a notification of ours on any of the ports (16 at the most), at most timeout_ms. */
+bool fake_wait_events(const uint32_t *ports, unsigned int nr, int timeout_ms);
 
 /* The hypervisor dies, as far as event channels are concerned. */
 void fake_kill_evtchn(void);
@@ -58,7 +59,8 @@ void fake_store_wait(int timeout_ms);
 /* So many transactions conflict. */
 void fake_store_conflict(unsigned int nr);
 
-/* The connections are lost. */
+/* The connections are lost; new ones can be made again. */
 void fake_kill_store(void);
+void fake_revive_store(void);
 
 #endif

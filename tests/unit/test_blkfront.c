@@ -192,13 +192,13 @@ static void granted_buffers_are_not_copied(void **state)
 	buf = mem;
 	/* In the middle of a page, and longer than one request. */
 	pattern(buf + 3 * 512, 50, 200, 9);
-	memset(blk->bounce[0], 0xee, 4096);
+	memset(blk->queues[0].bounce[0], 0xee, 4096);
 	assert_int_equal(rf_blk_write(blk, 50, 200, buf + 3 * 512), 0);
 	assert_memory_equal(back.disk + 50 * 512, buf + 3 * 512, 200 * 512);
 	memset(buf, 0, 300 * 512);
 	assert_int_equal(rf_blk_read(blk, 50, 200, buf + 512), 0);
 	assert_memory_equal(back.disk + 50 * 512, buf + 512, 200 * 512);
-	assert_int_equal(blk->bounce[0][0], 0xee);
+	assert_int_equal(blk->queues[0].bounce[0][0], 0xee);
 	/* Across its end it is not granted memory as a whole: this must bounce, not fail. */
 	rf_blk_buffer_free(blk, mem);
 	assert_int_equal(fake_nr_grants(), 4 + 128 * 11);
@@ -354,6 +354,38 @@ static void a_disk_can_be_opened_again(void **state)
 	fixture_close(&back, blk);
 }
 
+/* As a process that ended before it was through with closing: it reached the given state. */
+static void die_in_state(struct rf_blk *blk, const char *front_state)
+{
+	fake_kill_store();
+	rf_blk_close(blk);
+	fake_revive_store();
+	assert_int_equal(fake_store_number(FRONT_PATH "/state"), 4);
+	fake_store_write(FRONT_PATH "/state", "%s", front_state);
+}
+
+static void a_disk_that_was_left_half_closed_can_be_opened(void **state)
+{
+	static const char *const states[] = {"5", "6"};
+	struct rf_blk_options options = {.nr_queues = 2};
+
+	(void)state;
+	for (unsigned int i = 0; i < 4; i++) {
+		struct rf_blk *blk;
+		uint8_t buf[512];
+
+		fixture_start(&back);
+		back.early = i / 2;
+		blk = fixture_open_queues(&back, 3, RF_BLK_WAIT_ADAPTIVE);
+		die_in_state(blk, states[i % 2]);
+		assert_int_equal(rf_blk_open("xvda", &options, &blk), 0);
+		assert_int_equal(back.nr_queues, 2);
+		assert_int_equal(fake_store_number(FRONT_PATH "/queue-2/event-channel"), -1);
+		assert_int_equal(rf_blk_read(blk, 0, 1, buf), 0);
+		fixture_close(&back, blk);
+	}
+}
+
 static void opening_what_is_not_there_fails(void **state)
 {
 	struct rf_blk_options options = {.connect_timeout_ms = 30};
@@ -459,6 +491,7 @@ int main(void)
 		cmocka_unit_test(a_full_ring_takes_no_more),
 		cmocka_unit_test(blocking_and_async_share_a_ring),
 		cmocka_unit_test(a_disk_can_be_opened_again),
+		cmocka_unit_test(a_disk_that_was_left_half_closed_can_be_opened),
 		cmocka_unit_test(opening_what_is_not_there_fails),
 		cmocka_unit_test(nonsense_from_the_back_end_is_refused),
 		cmocka_unit_test(a_grown_disk_can_be_used_to_its_end),

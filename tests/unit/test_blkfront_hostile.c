@@ -24,18 +24,27 @@ static void count_log(void *data, const char *message)
 
 typedef bool hook(struct back *b, const blkif_request_t *req, blkif_response_t *rsp);
 
-static struct rf_blk *open_hostile(hook *h, enum rf_blk_wait_policy policy)
+static struct rf_blk *open_hostile_queues(hook *h, enum rf_blk_wait_policy policy,
+	unsigned int nr_queues)
 {
-	struct rf_blk_options options = {.wait_policy = policy, .log = count_log};
+	struct rf_blk_options options = {.wait_policy = policy, .log = count_log,
+		.nr_queues = nr_queues};
 	struct rf_blk *blk = NULL;
 
 	fixture_start(&back);
 	back.hook = h;
+	back.max_queues = nr_queues;
+	back.max_indirect = 32;
 	nr_logged = 0;
 	last_log[0] = '\0';
 	back_start(&back);
 	assert_int_equal(rf_blk_open("xvda", &options, &blk), 0);
 	return blk;
+}
+
+static struct rf_blk *open_hostile(hook *h, enum rf_blk_wait_policy policy)
+{
+	return open_hostile_queues(h, policy, 1);
 }
 
 static void *read_until_error(void *arg)
@@ -84,6 +93,44 @@ static void expect_broken(hook *h, const char *told)
 		assert_int_equal(rf_blk_wait(blk, done, 1, -1), -ENOENT);
 		assert_int_equal(nr_logged, 1);
 		assert_non_null(strstr(last_log, told));
+		fixture_close(&back, blk);
+	}
+}
+
+/* The same with threads on several queues, and requests of one indirect page each. */
+static void *read_large_until_error(void *arg)
+{
+	struct rf_blk *blk = arg;
+	void *buf;
+	int err;
+
+	if (rf_blk_buffer_alloc(blk, 100 * 512, &buf) < 0)
+		return NULL;
+	do {
+		err = rf_blk_read(blk, 8, 100, buf);
+	} while (!err);
+	return (void *)(intptr_t)err;
+}
+
+static void expect_broken_everywhere(hook *h, const char *told)
+{
+	for (enum rf_blk_wait_policy policy = 0; policy <= RF_BLK_WAIT_SPIN; policy++) {
+		struct rf_blk *blk = open_hostile_queues(h, policy, NR_THREADS);
+		pthread_t threads[NR_THREADS];
+
+		for (unsigned int i = 0; i < NR_THREADS; i++)
+			assert_int_equal(pthread_create(&threads[i], NULL,
+						 read_large_until_error, blk),
+				0);
+		for (unsigned int i = 0; i < NR_THREADS; i++) {
+			void *err;
+
+			pthread_join(threads[i], &err);
+			assert_int_equal((intptr_t)err, -EIO);
+		}
+		assert_int_equal(nr_logged, 1);
+		assert_non_null(strstr(last_log, told));
+		assert_int_equal(rf_blk_flush(blk), -EIO);
 		fixture_close(&back, blk);
 	}
 }
@@ -142,11 +189,88 @@ static bool overflow_producer(struct back *b, const blkif_request_t *req, blkif_
 {
 	back_serve(b, req, rsp);
 	if (now_and_then(b)) {
-		b->ring.rsp_prod_pvt += 200 + back_random(b);
+		b->q->ring.rsp_prod_pvt += 200 + back_random(b);
 		back_push(b);
-		fake_notify(b->port);
+		fake_notify(b->q->port);
 	}
 	return true;
+}
+
+/* Of one queue: what the others are owed does not come either, and they must end all the same. */
+static bool answer_id_of_another_queue(struct back *b, const blkif_request_t *req,
+	blkif_response_t *rsp)
+{
+	back_serve(b, req, rsp);
+	if (b->q->nr != 1)
+		return back_random(b) % 8 != 0 || b->queues[1].nr_requests < 50;
+	if (b->queues[1].nr_requests >= 50)
+		rsp->id ^= 3u << 16;
+	return true;
+}
+
+static bool answer_other_inner_operation(struct back *b, const blkif_request_t *req,
+	blkif_response_t *rsp)
+{
+	static const uint8_t others[] = {BLKIF_OP_WRITE, BLKIF_OP_FLUSH_DISKCACHE, 255};
+
+	back_serve(b, req, rsp);
+	if (now_and_then(b))
+		rsp->operation = others[back_random(b) % 3];
+	return true;
+}
+
+/* What is in a page of segments while the back end has it is its own business. */
+static bool scribble_on_segments(struct back *b, const blkif_request_t *req, blkif_response_t *rsp)
+{
+	const blkif_request_indirect_t *indirect = (const void *)req;
+	uint8_t *page = fake_map(indirect->indirect_grefs[0]);
+
+	back_serve(b, req, rsp);
+	if (req->operation == BLKIF_OP_INDIRECT)
+		memset(page, 0xff, 4096);
+	return true;
+}
+
+static void segments_are_never_read_back(void **state)
+{
+	uint8_t *copy = malloc(1 << 20);
+	struct rf_blk *blk;
+	void *buf;
+
+	(void)state;
+	fixture_start(&back);
+	back.max_indirect = 256;
+	back.hook = scribble_on_segments;
+	blk = fixture_open(&back, RF_BLK_WAIT_ADAPTIVE);
+	assert_int_equal(rf_blk_buffer_alloc(blk, 1 << 20, &buf), 0);
+	for (unsigned int i = 0; i < 20; i++) {
+		pattern(buf, i, 2048, i);
+		memcpy(copy, buf, 1 << 20);
+		assert_int_equal(rf_blk_write(blk, i, 2048, buf), 0);
+		memset(buf, 0, 1 << 20);
+		assert_int_equal(rf_blk_read(blk, i, 2048, buf), 0);
+		assert_memory_equal(buf, copy, 1 << 20);
+	}
+	fixture_close(&back, blk);
+	free(copy);
+}
+
+static void an_id_of_another_queue_breaks_the_disk(void **state)
+{
+	(void)state;
+	expect_broken_everywhere(answer_id_of_another_queue, "cannot exist");
+}
+
+static void another_inner_operation_breaks_the_disk(void **state)
+{
+	(void)state;
+	expect_broken_everywhere(answer_other_inner_operation, "another operation");
+}
+
+static void overflow_of_one_queue_breaks_the_disk(void **state)
+{
+	(void)state;
+	expect_broken_everywhere(overflow_producer, "more responses");
 }
 
 static void an_unknown_id_breaks_the_disk(void **state)
@@ -225,10 +349,10 @@ static void close_back_end(void)
 }
 
 /* All threads wait, asleep or not, when it happens. */
-static void expect_end_of_waiting(void (*happening)(void), const char *told)
+static void expect_end_on(unsigned int nr_queues, void (*happening)(void), const char *told)
 {
 	for (enum rf_blk_wait_policy policy = 0; policy <= RF_BLK_WAIT_SPIN; policy++) {
-		struct rf_blk *blk = open_hostile(never_answer, policy);
+		struct rf_blk *blk = open_hostile_queues(never_answer, policy, nr_queues);
 		struct rf_blk_io io = {.op = RF_BLK_FLUSH}, *ios[] = {&io}, *done[1];
 		pthread_t threads[NR_THREADS];
 
@@ -254,6 +378,12 @@ static void expect_end_of_waiting(void (*happening)(void), const char *told)
 		/* The 500 ms look is how a lost store connection is found: not a rescue. */
 		fixture_close(&back, blk);
 	}
+}
+
+static void expect_end_of_waiting(void (*happening)(void), const char *told)
+{
+	expect_end_on(1, happening, told);
+	expect_end_on(3, happening, told);
 }
 
 static void waiters_end_when_the_back_end_vanishes(void **state)
@@ -308,7 +438,7 @@ static void *scribble(void *arg)
 	uint64_t seed = 1;
 
 	while (!s->stop) {
-		uint64_t *ring = back.ring_page;
+		uint64_t *ring = back.queues[0].ring_page;
 
 		seed = seed * 6364136223846793005u + 1442695040888963407u;
 		if (ring)
@@ -372,6 +502,10 @@ int main(void)
 		cmocka_unit_test(a_second_answer_breaks_the_disk),
 		cmocka_unit_test(another_operation_breaks_the_disk),
 		cmocka_unit_test(a_producer_overflow_breaks_the_disk),
+		cmocka_unit_test(an_id_of_another_queue_breaks_the_disk),
+		cmocka_unit_test(another_inner_operation_breaks_the_disk),
+		cmocka_unit_test(overflow_of_one_queue_breaks_the_disk),
+		cmocka_unit_test(segments_are_never_read_back),
 		cmocka_unit_test(a_failed_request_is_only_that),
 		cmocka_unit_test(waiters_end_when_the_back_end_vanishes),
 		cmocka_unit_test(waiters_end_when_the_back_end_closes),

@@ -95,8 +95,9 @@ static void run(struct rf_blk *blk, void *(*work)(void *), unsigned int nr_threa
 	free(workers);
 }
 
-static void stress(enum rf_blk_wait_policy policy, unsigned int order, unsigned int nr_threads,
-	unsigned int rounds, unsigned int max_delay_us)
+static void stress_queues(unsigned int nr_queues, enum rf_blk_wait_policy policy,
+	unsigned int order, unsigned int nr_threads, unsigned int rounds,
+	unsigned int max_delay_us)
 {
 	struct rf_blk *blk;
 
@@ -104,9 +105,15 @@ static void stress(enum rf_blk_wait_policy policy, unsigned int order, unsigned 
 	back.shuffle = true;
 	back.max_ring_order = order;
 	back.max_delay_us = max_delay_us;
-	blk = fixture_open(&back, policy);
+	blk = fixture_open_queues(&back, nr_queues, policy);
 	run(blk, work_blocking, nr_threads, rounds);
 	fixture_close(&back, blk);
+}
+
+static void stress(enum rf_blk_wait_policy policy, unsigned int order, unsigned int nr_threads,
+	unsigned int rounds, unsigned int max_delay_us)
+{
+	stress_queues(1, policy, order, nr_threads, rounds, max_delay_us);
 }
 
 static void many_threads_sleep_and_none_oversleeps(void **state)
@@ -140,6 +147,54 @@ static void many_threads_spin(void **state)
 	(void)state;
 	stress(RF_BLK_WAIT_SPIN, 2, 1, ROUNDS, 50);
 	stress(RF_BLK_WAIT_SPIN, 2, 8, ROUNDS / 2, 50);
+}
+
+static void many_threads_on_several_queues(void **state)
+{
+	(void)state;
+	stress_queues(4, RF_BLK_WAIT_EVENT, 0, 16, ROUNDS, 100);
+	stress_queues(4, RF_BLK_WAIT_EVENT, 0, 100, ROUNDS / 4, 0);
+	stress_queues(3, RF_BLK_WAIT_ADAPTIVE, 1, 16, ROUNDS, 50);
+	stress_queues(2, RF_BLK_WAIT_SPIN, 2, 4, ROUNDS / 2, 0);
+	stress_queues(16, RF_BLK_WAIT_EVENT, 0, 32, ROUNDS / 2, 50);
+}
+
+/* Each thread its own large requests in granted memory, whose pages of segments come and stay. */
+static void *work_large(void *arg)
+{
+	struct worker *w = arg;
+	uint8_t *out = malloc(200 * 512);
+	void *buf;
+
+	w->failed = rf_blk_buffer_alloc(w->blk, 200 * 512, &buf) != 0;
+	for (unsigned int i = 0; i < w->rounds && !w->failed; i++) {
+		uint64_t sector = w->nr * 200;
+
+		pattern(out, sector, 200, i);
+		memcpy(buf, out, 200 * 512);
+		w->failed = rf_blk_write(w->blk, sector, 200, buf) != 0;
+		memset(buf, 0, 200 * 512);
+		w->failed |= rf_blk_read(w->blk, sector, 200, buf) != 0 ||
+			     memcmp(buf, out, 200 * 512) != 0;
+	}
+	free(out);
+	return NULL;
+}
+
+static void large_requests_from_many_threads(void **state)
+{
+	(void)state;
+	for (enum rf_blk_wait_policy policy = 0; policy <= RF_BLK_WAIT_EVENT; policy++) {
+		struct rf_blk *blk;
+
+		fixture_start(&back);
+		back.shuffle = true;
+		back.max_indirect = 25;
+		blk = fixture_open_queues(&back, 3, policy);
+		run(blk, work_large, 12, ROUNDS / 2);
+		assert_int_equal(back.nr_indirect, back.nr_requests);
+		fixture_close(&back, blk);
+	}
 }
 
 /* A blocking thread, a poller and a sleeper at once, on a ring that is often full. */
@@ -198,9 +253,8 @@ static void *work_pool(void *arg)
 }
 
 /* Any thread may get any request, each exactly once; the last ones out are not left asleep. */
-static void threads_share_asynchronous_requests(void **state)
+static void share_requests(unsigned int nr_queues)
 {
-	(void)state;
 	for (enum rf_blk_wait_policy policy = 0; policy <= RF_BLK_WAIT_SPIN; policy++) {
 		struct pool p = {.ios = calloc(POOL_IOS, sizeof(struct rf_blk_io))};
 		uint8_t *buf = malloc(POOL_IOS * 512);
@@ -209,7 +263,7 @@ static void threads_share_asynchronous_requests(void **state)
 		fixture_start(&back);
 		back.shuffle = true;
 		back.max_delay_us = 20;
-		p.blk = fixture_open(&back, policy);
+		p.blk = fixture_open_queues(&back, nr_queues, policy);
 		for (unsigned int i = 0; i < POOL_IOS; i++)
 			p.ios[i] = (struct rf_blk_io){.op = RF_BLK_READ, .sector = i,
 				.nr_sectors = 1, .buf = buf + i * 512};
@@ -223,6 +277,20 @@ static void threads_share_asynchronous_requests(void **state)
 		free(p.ios);
 		free(buf);
 	}
+}
+
+static void threads_share_asynchronous_requests(void **state)
+{
+	(void)state;
+	share_requests(1);
+}
+
+static void threads_share_requests_of_several_queues(void **state)
+{
+	(void)state;
+	share_requests(2);
+	share_requests(5);
+	share_requests(16);
 }
 
 static void *churn_buffers(void *arg)
@@ -281,8 +349,11 @@ int main(void)
 		cmocka_unit_test(more_threads_than_slots_take_turns),
 		cmocka_unit_test(many_threads_poll_adaptively),
 		cmocka_unit_test(many_threads_spin),
+		cmocka_unit_test(many_threads_on_several_queues),
+		cmocka_unit_test(large_requests_from_many_threads),
 		cmocka_unit_test(mixed_calls_share_a_ring),
 		cmocka_unit_test(threads_share_asynchronous_requests),
+		cmocka_unit_test(threads_share_requests_of_several_queues),
 		cmocka_unit_test(buffers_come_and_go_beside_requests),
 		cmocka_unit_test(attaching_and_detaching_under_load),
 	};

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Memory that the back end can reach: the bounce pool, of which each slot owns a part for good,
- * and the regions that users allocate. Regions are looked up on every request, without a lock;
- * they change rarely, under region_lock.
+ * Memory that users allocate and that the back end can reach. It is looked up on every request,
+ * without a lock; it changes rarely, under share_lock.
  */
 #include "blkfront/internal.h"
 
@@ -11,71 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int share_error(void)
-{
-	return errno == ENOMEM ? -ENOMEM : -ENOSPC;
-}
-
-/* ---- the bounce pool ---- */
-
-static uint32_t chunk_pages(const struct rf_blk *blk, unsigned int chunk)
-{
-	uint32_t nr_slots = blk->nr_slots - chunk * BLK_CHUNK_SLOTS;
-
-	if (nr_slots > BLK_CHUNK_SLOTS)
-		nr_slots = BLK_CHUNK_SLOTS;
-	return nr_slots * blk->pages_per_slot;
-}
-
-static void unshare_pool(struct rf_blk *blk)
-{
-	for (unsigned int i = 0; i < BLK_MAX_CHUNKS && blk->bounce[i]; i++) {
-		xengntshr_unshare(blk->gntshr, blk->bounce[i], chunk_pages(blk, i));
-		blk->bounce[i] = NULL;
-	}
-	free(blk->bounce_refs);
-	blk->bounce_refs = NULL;
-}
-
-/* In calls of a bounded size: the platform may have a limit on one. */
-static int share_pool(struct rf_blk *blk, unsigned int pages_per_slot)
-{
-	uint32_t first = 0;
-
-	blk->pages_per_slot = pages_per_slot;
-	blk->bounce_refs = calloc((size_t)blk->nr_slots * pages_per_slot, sizeof(uint32_t));
-	if (!blk->bounce_refs)
-		return -ENOMEM;
-	for (unsigned int i = 0; i * BLK_CHUNK_SLOTS < blk->nr_slots; i++) {
-		uint32_t nr_pages = chunk_pages(blk, i);
-
-		blk->bounce[i] = xengntshr_share_pages(blk->gntshr, blk->dev.back_domid,
-			(int)nr_pages, blk->bounce_refs + first, 1);
-		if (!blk->bounce[i]) {
-			int err = share_error();
-
-			unshare_pool(blk);
-			return err;
-		}
-		first += nr_pages;
-	}
-	return 0;
-}
-
-int blk_bounce_init(struct rf_blk *blk)
-{
-	/* A Linux domain has 1024 grants for all its processes, unless told otherwise. */
-	static const unsigned int sizes[] = {BLK_MAX_SEGMENTS, 8, 4, 2, 1};
-	int err = -ENOSPC;
-
-	for (unsigned int i = 0; i < sizeof(sizes) / sizeof(sizes[0]) && err == -ENOSPC; i++)
-		err = share_pool(blk, sizes[i]);
-	return err;
-}
-
-/* ---- regions ---- */
-
-/* Under region_lock. A reader that looked meanwhile sees another region_seq and looks again. */
+/* Under share_lock. A reader that looked meanwhile sees another region_seq and looks again. */
 static void region_set(struct rf_blk *blk, struct blk_region *region, void *base,
 	size_t len_bytes, uint32_t *refs)
 {
@@ -147,7 +82,7 @@ const uint32_t *blk_region_lookup(struct rf_blk *blk, const void *buf, size_t le
 	return refs;
 }
 
-/* Under region_lock: an idle region of this very size, to be used again. */
+/* Under share_lock: an idle region of this very size, to be used again. */
 static struct blk_region *find_idle(struct rf_blk *blk, size_t len_bytes)
 {
 	uint32_t nr = atomic_load_explicit(&blk->nr_regions, memory_order_relaxed);
@@ -162,7 +97,7 @@ static struct blk_region *find_idle(struct rf_blk *blk, size_t len_bytes)
 	return NULL;
 }
 
-/* Under region_lock: an unused entry, at the cost of an idle region if need be. */
+/* Under share_lock: an unused entry, at the cost of an idle region if need be. */
 static struct blk_region *find_entry(struct rf_blk *blk)
 {
 	uint32_t nr = atomic_load_explicit(&blk->nr_regions, memory_order_relaxed);
@@ -194,7 +129,7 @@ static int region_share(struct rf_blk *blk, size_t nr_pages, void **buf)
 		return region ? -ENOMEM : -ENOSPC;
 	*buf = xengntshr_share_pages(blk->gntshr, blk->dev.back_domid, (int)nr_pages, refs, 1);
 	if (!*buf) {
-		int err = share_error();
+		int err = blk_share_error();
 
 		free(refs);
 		return err;
@@ -212,7 +147,7 @@ int rf_blk_buffer_alloc(struct rf_blk *blk, size_t len_bytes, void **buf)
 	*buf = NULL;
 	if (nr_pages == 0 || nr_pages > INT_MAX)
 		return nr_pages ? -ENOSPC : -EINVAL;
-	pthread_mutex_lock(&blk->region_lock);
+	pthread_mutex_lock(&blk->share_lock);
 	region = find_idle(blk, nr_pages * BLK_PAGE_SIZE);
 	if (region) {
 		region->idle = false;
@@ -221,7 +156,7 @@ int rf_blk_buffer_alloc(struct rf_blk *blk, size_t len_bytes, void **buf)
 	} else {
 		err = region_share(blk, nr_pages, buf);
 	}
-	pthread_mutex_unlock(&blk->region_lock);
+	pthread_mutex_unlock(&blk->share_lock);
 	return err;
 }
 
@@ -231,7 +166,7 @@ void rf_blk_buffer_free(struct rf_blk *blk, void *buf)
 
 	if (!buf)
 		return;
-	pthread_mutex_lock(&blk->region_lock);
+	pthread_mutex_lock(&blk->share_lock);
 	nr = atomic_load_explicit(&blk->nr_regions, memory_order_relaxed);
 	for (uint32_t i = 0; i < nr; i++) {
 		struct blk_region *region = &blk->regions[i];
@@ -248,14 +183,13 @@ void rf_blk_buffer_free(struct rf_blk *blk, void *buf)
 			region_unshare(blk, region);
 		break;
 	}
-	pthread_mutex_unlock(&blk->region_lock);
+	pthread_mutex_unlock(&blk->share_lock);
 }
 
-void blk_buffers_fini(struct rf_blk *blk)
+void blk_regions_fini(struct rf_blk *blk)
 {
 	for (uint32_t i = 0; i < BLK_MAX_REGIONS; i++) {
 		if (atomic_load_explicit(&blk->regions[i].base, memory_order_relaxed))
 			region_unshare(blk, &blk->regions[i]);
 	}
-	unshare_pool(blk);
 }
