@@ -1,27 +1,26 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * blkbench: a load on one disk through libringfence, as its own domain. Random or sequential
- * requests of one size for a given time, asynchronous at a depth or blocking from threads. Prints
- * one JSON object.
+ * reads of one size for a given time, asynchronous at a depth or blocking from threads, with or
+ * without thinking in between. Prints one JSON object; bench/README.md says what is in it.
  */
+#include "blkbench.h"
+
+#include <errno.h>
 #include <getopt.h>
-#include <pthread.h>
-#include <stdatomic.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
-#include <ringfence/blkfront.h>
 #include <ringfence/domain.h>
 
-#include "common/clock.h"
-#include "common/histogram.h"
 #include "common/parse.h"
 
-#define DEPTH_MAX 512
+#define SIZE_MAX_BYTES (64ull << 20)
 
 static const char usage[] =
 	"Usage: blkbench [--depth=N | --threads=N] [OPTION]...\n"
@@ -29,28 +28,28 @@ static const char usage[] =
 	"  --threads=N        blocking threads instead\n"
 	"  --size=BYTES       of a request, multiple of 512 (default 512)\n"
 	"  --sequential       instead of uniformly random\n"
-	"  --seconds=N        (default 1), --ms=N milliseconds\n"
+	"  --ms=N             measured, milliseconds (default 1000)\n"
+	"  --warmup=MS        the same load before that (default 0)\n"
+	"  --think=NS         of each stream, between an answer and its next request: computing\n"
+	"                     below 20000, sleeping from there on\n"
+	"  --think-random     exponentially distributed, with that mean\n"
 	"  --wait=POLICY      adaptive (default), event or spin\n"
 	"  --disk=NAME        as the toolstack defined it (default disk1)\n"
 	"  --copy             buffers that are not granted (asynchronous requests)\n"
+	"  --latencies        measure and print latencies (threads always do)\n"
 	"  --start-at=NS      begin when CLOCK_MONOTONIC says so, to run with others\n"
-	"  --latencies        measure and print percentiles\n";
+	"  --backend=PID      report the processor time of that process, too\n";
 
-struct load {
-	struct rf_blk *blk;
-	struct rf_blk_info info;
-	unsigned int depth, threads;
-	uint64_t size, duration_ns, start_ns;
-	bool sequential, copy, latencies;
-	atomic_ulong nr_done;
-};
+void die(const char *what, int rc)
+{
+	fprintf(stderr, "blkbench: %s: %s\n", what, strerror(-rc));
+	exit(1);
+}
 
-struct rng {
-	uint64_t state;
-};
+/* ---- chance and time ---- */
 
 /* splitmix64; the modulo's bias is far below what a measurement shows. */
-static uint64_t rng_below(struct rng *rng, uint64_t limit)
+uint64_t rng_below(struct rng *rng, uint64_t limit)
 {
 	uint64_t z = rng->state += 0x9e3779b97f4a7c15ull;
 
@@ -59,176 +58,144 @@ static uint64_t rng_below(struct rng *rng, uint64_t limit)
 	return (z ^ z >> 31) % limit;
 }
 
-static void rng_seed(struct rng *rng)
+void rng_seed(struct rng *rng)
 {
 	if (getrandom(&rng->state, sizeof(rng->state), 0) != sizeof(rng->state))
 		rng->state = clock_ns();
 }
 
-static void die(const char *what, int rc)
+uint64_t think_time(const struct load *load, struct rng *rng)
 {
-	fprintf(stderr, "blkbench: %s: %s\n", what, strerror(-rc));
-	exit(1);
+	double uniform;
+
+	if (!load->think_random)
+		return load->think_ns;
+	uniform = ((double)rng_below(rng, 1ull << 53) + 1) / 0x1p53; /* in (0, 1] */
+	return (uint64_t)(-log(uniform) * (double)load->think_ns);
 }
 
-/* ---- asynchronous ---- */
+void sleep_until(uint64_t when_ns)
+{
+	struct timespec ts = {.tv_sec = (time_t)(when_ns / NSEC_PER_SEC),
+		.tv_nsec = (long)(when_ns % NSEC_PER_SEC)};
 
-struct slot {
-	struct rf_blk_io io;
-	uint64_t start_ns;
-};
+	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &ts, NULL) == EINTR)
+		;
+}
 
-static void next_request(const struct load *load, struct rng *rng, struct rf_blk_io *io)
+uint64_t think_until(uint64_t now_ns, uint64_t due_ns, bool busy)
+{
+	uint64_t computed = 0, now = clock_ns(), before = now_ns < now ? now_ns : now;
+
+	if (!busy) {
+		if (due_ns > now)
+			sleep_until(due_ns);
+		return 0;
+	}
+	while (before < due_ns) {
+		now = clock_ns();
+		/* A larger step is somebody else's time: we did not have the processor. */
+		if (now - before < 5 * NSEC_PER_USEC)
+			computed += now - before;
+		before = now;
+	}
+	return computed;
+}
+
+uint64_t next_sector(struct load *load, struct rng *rng)
 {
 	uint64_t sectors = load->size / 512, nr = load->info.nr_sectors / sectors;
-	static uint64_t position;
 
-	io->op = RF_BLK_READ;
-	io->nr_sectors = sectors;
-	io->sector = (load->sequential ? position++ % nr : rng_below(rng, nr)) * sectors;
+	if (load->sequential)
+		return atomic_fetch_add_explicit(&load->position, 1, memory_order_relaxed) % nr *
+		       sectors;
+	return rng_below(rng, nr) * sectors;
 }
 
-static void run_async(struct load *load, struct histogram *h)
+/* ---- measuring ---- */
+
+static uint64_t own_cpu_ns(void)
 {
-	struct slot *slots = calloc(load->depth, sizeof(*slots));
-	struct rf_blk_io *batch[DEPTH_MAX];
-	unsigned long done = 0;
-	struct rng rng;
-	uint64_t end, now;
-	unsigned int nr_out = load->depth;
-	void *buffer;
-	int n, rc;
+	struct rusage ru;
 
-	rng_seed(&rng);
-	if (load->copy)
-		rc = posix_memalign(&buffer, 4096, load->depth * ((load->size + 4095) & ~4095ull));
-	else
-		rc = rf_blk_buffer_alloc(
-			load->blk, load->depth * ((load->size + 4095) & ~4095ull), &buffer);
-	if (rc || !slots)
-		die("no buffers", rc ? rc : -12);
-	while (clock_ns() < load->start_ns)
-		;
-	now = clock_ns();
-	end = now + load->duration_ns;
-	for (unsigned int i = 0; i < load->depth; i++) {
-		slots[i].io.buf = (char *)buffer + i * ((load->size + 4095) & ~4095ull);
-		slots[i].io.cookie = &slots[i];
-		slots[i].start_ns = now;
-		next_request(load, &rng, &slots[i].io);
-		batch[i] = &slots[i].io;
-	}
-	rc = rf_blk_submit(load->blk, batch, load->depth);
-	if (rc != (int)load->depth)
-		die("cannot submit", rc < 0 ? rc : -28);
-	while (nr_out) {
-		n = rf_blk_wait(load->blk, batch, DEPTH_MAX, -1);
-		if (n <= 0)
-			die("waiting", n);
-		now = load->latencies || (done & 255) + (unsigned int)n > 255 ? clock_ns() : now;
-		for (int i = 0; i < n; i++) {
-			struct slot *slot = batch[i]->cookie;
-
-			if (batch[i]->result)
-				die("request failed", batch[i]->result);
-			if (load->latencies) {
-				histogram_add(h, now - slot->start_ns);
-				slot->start_ns = now;
-			}
-			next_request(load, &rng, batch[i]);
-		}
-		done += (unsigned int)n;
-		if (now < end) {
-			rc = rf_blk_submit(load->blk, batch, (unsigned int)n);
-			if (rc != n)
-				die("cannot submit", rc < 0 ? rc : -28);
-		} else {
-			nr_out -= (unsigned int)n;
-			end = 0;
-			now = 1;
-		}
-	}
-	atomic_fetch_add(&load->nr_done, done);
-	free(slots);
-	if (load->copy)
-		free(buffer);
-	else
-		rf_blk_buffer_free(load->blk, buffer);
+	getrusage(RUSAGE_SELF, &ru);
+	return (uint64_t)(ru.ru_utime.tv_sec + ru.ru_stime.tv_sec) * NSEC_PER_SEC +
+	       (uint64_t)(ru.ru_utime.tv_usec + ru.ru_stime.tv_usec) * NSEC_PER_USEC;
 }
 
-/* ---- blocking ---- */
-
-struct thread {
-	struct load *load;
-	pthread_t id;
-	unsigned long done;
-	struct histogram h;
-};
-
-static void *blocking_thread(void *data)
+/* Of all its threads, in nanoseconds (clock_getcpuclockid(3)); ticks would be too coarse. */
+static uint64_t backend_cpu_ns(pid_t pid)
 {
-	struct thread *t = data;
-	struct load *load = t->load;
-	struct rf_blk_io io;
-	struct rng rng;
-	uint64_t start, end;
-	void *buffer;
-	int rc;
+	struct timespec ts;
+	clockid_t clock;
+	int err;
 
-	rng_seed(&rng);
-	histogram_init(&t->h);
-	if (posix_memalign(&buffer, 4096, load->size))
-		die("no buffer", -12);
-	while (clock_ns() < load->start_ns)
-		usleep(100);
-	start = clock_ns();
-	end = start + load->duration_ns;
-	do {
-		uint64_t now;
-
-		next_request(load, &rng, &io);
-		rc = rf_blk_read(load->blk, io.sector, (uint32_t)io.nr_sectors, buffer);
-		if (rc)
-			die("read", rc);
-		now = clock_ns();
-		histogram_add(&t->h, now - start);
-		start = now;
-		t->done++;
-	} while (start < end);
-	free(buffer);
-	return NULL;
+	if (!pid)
+		return 0;
+	err = clock_getcpuclockid(pid, &clock);
+	if (err || clock_gettime(clock, &ts) < 0)
+		die("processor time of the back end", err ? -err : -errno);
+	return (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
 }
 
-static void run_blocking(struct load *load, struct histogram *h, unsigned long *least)
+/* The fields hold where the interval began, until measure_end makes them differences. */
+void measure_begin(const struct load *load, struct outcome *out, uint64_t thinking_ns)
 {
-	struct thread *threads = calloc(load->threads, sizeof(*threads));
+	out->think_busy_ns = thinking_ns;
+	out->backend_cpu_ns = backend_cpu_ns(load->backend);
+	out->cpu_ns = own_cpu_ns();
+	out->elapsed_ns = clock_ns();
+}
 
-	for (unsigned int i = 0; i < load->threads; i++) {
-		threads[i].load = load;
-		if (pthread_create(&threads[i].id, NULL, blocking_thread, &threads[i]))
-			die("cannot start a thread", -11);
-	}
-	*least = -1ul;
-	for (unsigned int i = 0; i < load->threads; i++) {
-		pthread_join(threads[i].id, NULL);
-		histogram_merge(h, &threads[i].h);
-		atomic_fetch_add(&load->nr_done, threads[i].done);
-		if (threads[i].done < *least)
-			*least = threads[i].done;
-	}
-	free(threads);
+void measure_end(const struct load *load, struct outcome *out, uint64_t thinking_ns)
+{
+	out->elapsed_ns = clock_ns() - out->elapsed_ns;
+	out->cpu_ns = own_cpu_ns() - out->cpu_ns;
+	out->backend_cpu_ns = backend_cpu_ns(load->backend) - out->backend_cpu_ns;
+	out->think_busy_ns = thinking_ns - out->think_busy_ns;
+	out->cpu_ns -= out->think_busy_ns < out->cpu_ns ? out->think_busy_ns : out->cpu_ns;
+}
+
+static void print_outcome(const struct load *load, const struct outcome *out)
+{
+	double nr = out->nr_requests ? (double)out->nr_requests : 1;
+
+	printf("{\"requests\": %lu, \"seconds\": %.6f, \"rate\": %.1f, \"cpu_ns\": %.1f",
+		out->nr_requests, (double)out->elapsed_ns / 1e9,
+		(double)out->nr_requests * 1e9 / (double)out->elapsed_ns,
+		(double)out->cpu_ns / nr);
+	if (load->backend)
+		printf(", \"backend_cpu_ns\": %.1f", (double)out->backend_cpu_ns / nr);
+	if (load->think_ns)
+		printf(", \"think_busy_ns\": %.1f, \"late_ns\": %.1f",
+			(double)out->think_busy_ns / nr, (double)out->late_ns / nr);
+	if (out->latency.count)
+		printf(", \"mean_ns\": %.1f, \"p50_ns\": %llu, \"p99_ns\": %llu, \"max_ns\": %llu",
+			out->latency.mean,
+			(unsigned long long)histogram_percentile(&out->latency, 50),
+			(unsigned long long)histogram_percentile(&out->latency, 99),
+			(unsigned long long)out->latency.max);
+	if (load->threads)
+		printf(", \"least\": %lu, \"most\": %lu", out->least, out->most);
+	printf(", \"persistent_grants\": %s, \"max_request_bytes\": %llu}\n",
+		load->info.persistent_grants ? "true" : "false",
+		load->info.max_request_sectors * 512ull);
 }
 
 /* ---- command line ---- */
+
+__attribute__((noreturn)) static void bad_usage(void)
+{
+	fputs(usage, stderr);
+	exit(2);
+}
 
 static uint64_t number(const char *text, uint64_t min, uint64_t max)
 {
 	uint64_t value;
 
-	if (parse_u64(text, min, max, &value)) {
-		fputs(usage, stderr);
-		exit(2);
-	}
+	if (parse_u64(text, min, max, &value))
+		bad_usage();
 	return value;
 }
 
@@ -240,65 +207,63 @@ static enum rf_blk_wait_policy policy(const char *text)
 		return RF_BLK_WAIT_SPIN;
 	if (strcmp(text, "adaptive") == 0)
 		return RF_BLK_WAIT_ADAPTIVE;
-	fputs(usage, stderr);
-	exit(2);
+	bad_usage();
 }
+
+enum option_id {
+	DEPTH, THREADS, SIZE, SEQUENTIAL, MS, WARMUP, THINK, THINK_RANDOM, WAIT, DISK, COPY,
+	LATENCIES, START_AT, BACKEND
+};
 
 static void parse(int argc, char **argv, struct load *load, struct rf_blk_options *opt,
 	const char **disk)
 {
-	enum { DEPTH, THREADS, SIZE, SEQUENTIAL, SECONDS, MS, WAIT, DISK, COPY, START, LATENCIES };
 	static const struct option longs[] = {{"depth", 1, NULL, DEPTH},
 		{"threads", 1, NULL, THREADS}, {"size", 1, NULL, SIZE},
-		{"sequential", 0, NULL, SEQUENTIAL}, {"seconds", 1, NULL, SECONDS},
-		{"ms", 1, NULL, MS}, {"wait", 1, NULL, WAIT}, {"disk", 1, NULL, DISK},
-		{"copy", 0, NULL, COPY}, {"start-at", 1, NULL, START},
-		{"latencies", 0, NULL, LATENCIES}, {0}};
+		{"sequential", 0, NULL, SEQUENTIAL}, {"ms", 1, NULL, MS},
+		{"warmup", 1, NULL, WARMUP}, {"think", 1, NULL, THINK},
+		{"think-random", 0, NULL, THINK_RANDOM}, {"wait", 1, NULL, WAIT},
+		{"disk", 1, NULL, DISK}, {"copy", 0, NULL, COPY},
+		{"latencies", 0, NULL, LATENCIES}, {"start-at", 1, NULL, START_AT},
+		{"backend", 1, NULL, BACKEND}, {0}};
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", longs, NULL)) != -1) {
 		switch (c) {
 		case DEPTH: load->depth = (unsigned int)number(optarg, 1, DEPTH_MAX); break;
 		case THREADS: load->threads = (unsigned int)number(optarg, 1, 1024); break;
-		case SIZE: load->size = number(optarg, 512, 1 << 20); break;
+		case SIZE: load->size = number(optarg, 512, SIZE_MAX_BYTES); break;
 		case SEQUENTIAL: load->sequential = true; break;
-		case SECONDS: load->duration_ns = number(optarg, 1, 3600) * NSEC_PER_SEC; break;
 		case MS: load->duration_ns = number(optarg, 1, 3600000) * NSEC_PER_MSEC; break;
+		case WARMUP: load->warmup_ns = number(optarg, 0, 3600000) * NSEC_PER_MSEC; break;
+		case THINK: load->think_ns = number(optarg, 0, NSEC_PER_SEC); break;
+		case THINK_RANDOM: load->think_random = true; break;
 		case WAIT: opt->wait_policy = policy(optarg); break;
 		case DISK: *disk = optarg; break;
 		case COPY: load->copy = true; break;
-		case START: load->start_ns = number(optarg, 0, UINT64_MAX); break;
 		case LATENCIES: load->latencies = true; break;
-		default: fputs(usage, stderr); exit(2);
+		case START_AT: load->start_ns = number(optarg, 0, INT64_MAX); break;
+		case BACKEND: load->backend = (pid_t)number(optarg, 1, 1 << 22); break;
+		default: bad_usage();
 		}
 	}
-	if (optind < argc || load->size % 512) {
-		fputs(usage, stderr);
-		exit(2);
-	}
-}
-
-static double cpu_seconds(const struct rusage *ru)
-{
-	return (double)ru->ru_utime.tv_sec + (double)ru->ru_stime.tv_sec +
-		(double)(ru->ru_utime.tv_usec + ru->ru_stime.tv_usec) / 1e6;
+	if (optind < argc || load->size % 512)
+		bad_usage();
 }
 
 int main(int argc, char **argv)
 {
 	struct load load = {.depth = 1, .size = 512, .duration_ns = NSEC_PER_SEC};
 	struct rf_blk_options opt = {0};
+	static struct outcome out;
 	const char *disk = "disk1";
-	static struct histogram h;
 	struct rf_domain *dom;
-	struct rusage before, after;
-	unsigned long least = 0;
-	uint64_t start, elapsed;
 	char error[256];
 	int rc;
 
 	parse(argc, argv, &load, &opt, &disk);
-	histogram_init(&h);
+	/* Else the kernel lets a sleep last 50 us longer, to gather wake-ups. Threads inherit it. */
+	prctl(PR_SET_TIMERSLACK, 1);
 	if (rf_domain_enter(NULL, &dom, error, sizeof(error)) ||
 		rf_domain_attach_disk(dom, disk, "xvda", error, sizeof(error))) {
 		fprintf(stderr, "blkbench: %s\n", error);
@@ -308,28 +273,15 @@ int main(int argc, char **argv)
 	if (rc)
 		die("cannot open the disk", rc);
 	rf_blk_get_info(load.blk, &load.info);
-	getrusage(RUSAGE_SELF, &before);
-	start = clock_ns();
-	if (start < load.start_ns)
-		start = load.start_ns;
+	if (load.info.nr_sectors < load.size / 512)
+		die("the disk is smaller than a request", -EINVAL);
+	if (load.start_ns && clock_ns() > load.start_ns)
+		die("the time to start is over", -ETIME);
 	if (load.threads)
-		run_blocking(&load, &h, &least);
+		run_blocking(&load, &out);
 	else
-		run_async(&load, &h);
-	elapsed = clock_ns() - start;
-	getrusage(RUSAGE_SELF, &after);
-	printf("{\"requests\": %lu, \"seconds\": %.6f, \"rate\": %.1f, \"cpu_s\": %.4f",
-		load.nr_done, (double)elapsed / 1e9,
-		(double)load.nr_done * 1e9 / (double)elapsed,
-		cpu_seconds(&after) - cpu_seconds(&before));
-	if (h.count)
-		printf(", \"p50_ns\": %llu, \"p99_ns\": %llu, \"max_ns\": %llu, \"mean_ns\": %.0f",
-			(unsigned long long)histogram_percentile(&h, 50),
-			(unsigned long long)histogram_percentile(&h, 99),
-			(unsigned long long)h.max, h.mean);
-	if (load.threads)
-		printf(", \"least\": %lu", least);
-	puts("}");
+		run_async(&load, &out);
+	print_outcome(&load, &out);
 	rf_blk_close(load.blk);
 	rf_domain_leave(dom);
 	return 0;
