@@ -298,17 +298,21 @@ static bool take_event(xenevtchn_handle *xce, uint32_t number)
 
 RF_EXPORT xenevtchn_port_or_error_t xenevtchn_pending(xenevtchn_handle *xce)
 {
-	int flags = fcntl(xce->epoll_fd, F_GETFL);
 	struct epoll_event ev;
-	int n;
+	int timeout_ms = 0, n;
 
 	for (;;) {
-		n = epoll_wait(xce->epoll_fd, &ev, 1, flags & O_NONBLOCK ? 0 : -1);
+		n = epoll_wait(xce->epoll_fd, &ev, 1, timeout_ms);
 		if (n < 0)
 			return -1;
 		if (n == 0) {
-			errno = EAGAIN;
-			return -1;
+			/* Asked only now: most calls come when there is an event. */
+			if (fcntl(xce->epoll_fd, F_GETFL) & O_NONBLOCK) {
+				errno = EAGAIN;
+				return -1;
+			}
+			timeout_ms = -1;
+			continue;
 		}
 		if (ev.data.u32 == LINK_DATA) {
 			errno = ENODEV; /* the hypervisor is gone */
