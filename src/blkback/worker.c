@@ -17,12 +17,15 @@
 #include "blkback/sched.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/poll_window.h"
 
-#define POLL_IDLE_NS (50 * NSEC_PER_USEC)  /* adaptive: how long after the last work */
-#define POLL_BUSY_NS (2 * NSEC_PER_MSEC)   /* adaptive: the same while I/Os are in flight */
 #define RETIRE_NS (200 * NSEC_PER_USEC)	   /* a ring without requests is armed instead of polled */
 #define BLOCKED_WAIT_NS (100 * NSEC_PER_USEC)
-#define IDLE_CHECK_MASK 31u		   /* yield and look at the clock every so many empty rounds */
+#define QUICK_ROUNDS 24u		   /* empty rounds before anybody looks at a clock: about 1 us */
+#define QUICK_NS 500u			   /* what a wait that ended within them is taken for */
+#define QUICK_BATCH 16u			   /* such waits are noted in so many at a time */
+#define ROUNDS_PER_CLOCK 8u
+#define ROUNDS_PER_YIELD 32u
 #define BUSY_CHECK_MASK 1023u		   /* and after so many busy ones */
 #define EVENTS_MAX 64			   /* taken in a turn: a storm must not keep us */
 
@@ -32,6 +35,15 @@ struct command {
 	struct command *next;
 	enum command_kind kind;
 	struct queue *queue;
+};
+
+/* The wait that is on: rounds without work since there was some. */
+struct idle_wait {
+	unsigned int nr_rounds; /* 0: none */
+	struct poll_window *window;
+	uint64_t start_ns;	/* known once the quick rounds are over */
+	bool slept;
+	unsigned int nr_quick;	/* waits that ended before that, not noted yet */
 };
 
 struct worker {
@@ -48,8 +60,10 @@ struct worker {
 	bool events_left; /* the event channel descriptor was not drained */
 	bool blocked; /* rings have requests that the scheduler would not take */
 	bool stopping, lost;
-	uint64_t last_work_ns;
-	unsigned int nr_idle_rounds, nr_busy_rounds;
+	struct idle_wait wait;
+	struct poll_window request_window, disk_window;
+	struct poll_crowd crowd;
+	unsigned int nr_busy_rounds;
 	struct buffers buffers;
 
 	/* Mailbox: written by the main thread. */
@@ -291,18 +305,18 @@ static void cpu_relax(void)
 #endif
 }
 
-static bool keep_polling(const struct worker *worker, uint64_t now)
+/* How long, when not every ring is quiet: until a limit lets go, or a completion makes room. */
+static int64_t sleep_ns(const struct worker *worker, bool quiet)
 {
-	uint64_t idle_ns = now - worker->last_work_ns;
+	uint64_t due = worker->sched.due_ns, now;
 
-	switch (worker->config.policy) {
-	case WORKER_SPIN:
-		return true;
-	case WORKER_EVENT:
-		return false;
-	default:
-		return idle_ns < (worker->aio->nr_in_flight ? POLL_BUSY_NS : POLL_IDLE_NS);
+	if (quiet)
+		return -1;
+	if (due) {
+		now = clock_ns();
+		return due > now ? (int64_t)(due - now) : 0;
 	}
+	return worker->aio->nr_in_flight ? -1 : (int64_t)BLOCKED_WAIT_NS;
 }
 
 /*
@@ -322,29 +336,82 @@ static void go_to_sleep(struct worker *worker)
 	if (worker->events_left ||
 		atomic_load_explicit(&worker->has_commands, memory_order_acquire))
 		return;
-	aio_wait(worker->aio, quiet || worker->aio->nr_in_flight ? -1 : (int64_t)BLOCKED_WAIT_NS);
+	worker->wait.slept = true;
+	aio_wait(worker->aio, sleep_ns(worker, quiet));
+}
+
+/* Waits for the disk and waits for guests have little to do with each other. */
+static void wait_begin(struct worker *worker)
+{
+	worker->wait.window = worker->aio->nr_in_flight ? &worker->disk_window
+							: &worker->request_window;
+	worker->wait.start_ns = 0;
+	worker->wait.slept = false;
+}
+
+/* There is work: the wait was a lesson. */
+static void wait_end(struct worker *worker)
+{
+	struct idle_wait *wait = &worker->wait;
+
+	if (!wait->nr_rounds)
+		return;
+	wait->nr_rounds = 0;
+	if (worker->config.policy != WORKER_ADAPTIVE)
+		return;
+	if (wait->start_ns) {
+		uint64_t gap = clock_ns() - wait->start_ns + QUICK_NS;
+
+		if (wait->slept)
+			poll_window_note_slept(wait->window, gap);
+		else
+			poll_window_note(wait->window, gap);
+	} else if (++wait->nr_quick == QUICK_BATCH) {
+		poll_window_note_many(wait->window, QUICK_NS, QUICK_BATCH);
+		wait->nr_quick = 0;
+	}
+}
+
+/* True if the policy says to look again rather than to sleep. */
+static bool keep_polling(struct worker *worker, uint64_t now)
+{
+	const struct idle_wait *wait = &worker->wait;
+
+	switch (worker->config.policy) {
+	case WORKER_SPIN:
+		return true;
+	case WORKER_EVENT:
+		return false;
+	default:
+		return !wait->slept && now - wait->start_ns < poll_window_ns(wait->window) &&
+			!poll_crowd_is(&worker->crowd, now);
+	}
 }
 
 /* Nothing to do this round: poll on, or sleep. */
 static void idle(struct worker *worker)
 {
+	struct idle_wait *wait = &worker->wait;
 	uint64_t now;
 
-	if (worker->config.policy != WORKER_EVENT && (++worker->nr_idle_rounds & IDLE_CHECK_MASK)) {
-		cpu_relax();
-		return;
+	if (wait->nr_rounds++ == 0)
+		wait_begin(worker);
+	if (worker->config.policy != WORKER_EVENT) {
+		if (wait->nr_rounds < QUICK_ROUNDS || wait->nr_rounds % ROUNDS_PER_CLOCK) {
+			cpu_relax();
+			return;
+		}
+		now = wait->nr_rounds % ROUNDS_PER_YIELD ? clock_ns()
+							 : poll_crowd_yield(&worker->crowd, 0);
+	} else {
+		now = clock_ns();
 	}
-	/* Whom we wait for may be waiting for this very processor. */
-	if (worker->config.policy != WORKER_EVENT)
-		sched_yield();
-	now = clock_ns();
-	if (worker->nr_idle_rounds == IDLE_CHECK_MASK + 1)
-		worker->last_work_ns = now;
+	if (!wait->start_ns)
+		wait->start_ns = now;
 	retire_idle(worker, now);
 	if (keep_polling(worker, now))
 		return;
 	go_to_sleep(worker);
-	worker->nr_idle_rounds = 0;
 }
 
 static void *worker_main(void *data)
@@ -358,7 +425,6 @@ static void *worker_main(void *data)
 		log_error("cannot start asynchronous I/O");
 		worker->lost = true;
 	}
-	worker->last_work_ns = clock_ns();
 	while (!worker->stopping && !worker->lost) {
 		if (atomic_load_explicit(&worker->has_commands, memory_order_acquire))
 			run_commands(worker);
@@ -369,7 +435,7 @@ static void *worker_main(void *data)
 		nr += aio_reap(worker->aio);
 		push_answers(worker);
 		if (nr) {
-			worker->nr_idle_rounds = 0;
+			wait_end(worker);
 			worker->blocked = false;
 			if ((++worker->nr_busy_rounds & BUSY_CHECK_MASK) == 0)
 				retire_idle(worker, clock_ns());
@@ -457,6 +523,7 @@ static int open_handles(struct worker *worker)
 int worker_create(const struct worker_config *config, struct worker **out)
 {
 	struct worker *worker = calloc(1, sizeof(*worker));
+	uint32_t wake_ns;
 	int rc;
 
 	if (!worker)
@@ -467,6 +534,9 @@ int worker_create(const struct worker_config *config, struct worker **out)
 	list_init(&worker->unpushed);
 	sched_init(&worker->sched, config->window);
 	buffers_init(&worker->buffers);
+	wake_ns = config->policy == WORKER_ADAPTIVE ? poll_window_measure_wake() : 0;
+	poll_window_init(&worker->request_window, wake_ns);
+	poll_window_init(&worker->disk_window, wake_ns);
 	pthread_mutex_init(&worker->lock, NULL);
 	worker->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	rc = worker->wake_fd < 0 ? -errno : open_handles(worker);

@@ -19,7 +19,7 @@ struct queue;
 struct worker;
 
 enum worker_policy {
-	WORKER_ADAPTIVE, /* poll while busy and a little longer, then sleep */
+	WORKER_ADAPTIVE, /* poll as long as experience says that it pays, then sleep */
 	WORKER_EVENT,	 /* sleep as soon as there is nothing to do */
 	WORKER_SPIN,	 /* never sleep */
 };
