@@ -24,6 +24,7 @@
 struct worker;
 struct queue;
 struct request;
+struct sched_share;
 
 /* Counted by the worker, read by the main thread: relaxed atomics, each counter by itself. */
 struct queue_stats {
@@ -52,6 +53,7 @@ struct queue_config {
 	bool read_only;
 	bool can_discard; /* discards were offered to the front end */
 	struct image *image;
+	struct sched_share *share; /* weight and limits (sched.h), outlives the queue; or NULL */
 };
 
 struct queue {

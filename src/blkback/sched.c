@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "common/clock.h"
+
 #define QUANTUM 4	  /* units of 4 KiB a turn at the default weight, while domains compete */
 #define QUANTUM_ALONE 64
 #define EPOCH 64	  /* requests of a domain over which its peak is taken */
@@ -60,7 +62,6 @@ static struct sched_client *find_client(struct sched_image *si, unsigned int dom
 	}
 	client->image = si;
 	client->domid = domid;
-	client->weight = SCHED_WEIGHT_DEFAULT;
 	list_init(&client->queues);
 	list_init(&client->active_link);
 	list_add_tail(&si->clients, &client->link);
@@ -189,11 +190,62 @@ static void note_outstanding(struct sched_client *client, struct queue *queue)
 	count_sparse(client, is_sparse(client));
 }
 
+static bool is_limited(const struct sched_share *share)
+{
+	return share && (limit_is_set(&share->operations) || limit_is_set(&share->bytes));
+}
+
+/* True if the disk has used up its limit; then sched->due_ns says until when at least. */
+static bool over_limit(struct sched *sched, const struct sched_share *share)
+{
+	uint64_t operations = limit_due(&share->operations), bytes = limit_due(&share->bytes);
+	uint64_t due = operations > bytes ? operations : bytes;
+
+	if (due <= clock_ns())
+		return false;
+	if (!sched->due_ns || due < sched->due_ns)
+		sched->due_ns = due;
+	return true;
+}
+
+static unsigned long counted(const atomic_ulong *counter)
+{
+	return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+static unsigned long operations_of(const struct queue_stats *stats)
+{
+	return counted(&stats->reads) + counted(&stats->writes) + counted(&stats->flushes) +
+		counted(&stats->discards);
+}
+
+static unsigned long sectors_of(const struct queue_stats *stats)
+{
+	return counted(&stats->read_sectors) + counted(&stats->written_sectors);
+}
+
+/* Takes a request and charges what it turns out to be: nothing for one that only waited. */
+static unsigned int take_limited(struct queue *queue)
+{
+	struct sched_share *share = queue->config.share;
+	unsigned long operations = operations_of(&queue->stats), sectors = sectors_of(&queue->stats);
+	unsigned int cost = queue_take(queue);
+	uint64_t now;
+
+	if (cost) {
+		now = clock_ns();
+		limit_charge(&share->operations, operations_of(&queue->stats) - operations, now);
+		limit_charge(&share->bytes, (sectors_of(&queue->stats) - sectors) * 512, now);
+	}
+	return cost;
+}
+
 /* One request of the client, its queues in rotation. Returns its cost, 0 if there is none. */
-static unsigned int take_one(struct sched_client *client)
+static unsigned int take_one(struct sched *sched, struct sched_client *client)
 {
 	struct queue *queue;
 	unsigned int cost;
+	bool limited;
 
 	for (unsigned int i = 0; i < client->nr_queues; i++) {
 		queue = list_first(&client->queues, struct queue, client_link);
@@ -201,10 +253,12 @@ static unsigned int take_one(struct sched_client *client)
 			list_del(&queue->client_link);
 			list_add_tail(&client->queues, &queue->client_link);
 		}
-		if (!queue->polled || !queue_has_work(queue))
+		limited = is_limited(queue->config.share);
+		if (!queue->polled || !queue_has_work(queue) ||
+			(limited && over_limit(sched, queue->config.share)))
 			continue;
 		note_outstanding(client, queue);
-		cost = queue_take(queue);
+		cost = limited ? take_limited(queue) : queue_take(queue);
 		if (cost)
 			return cost;
 	}
@@ -225,7 +279,7 @@ static bool window_full(const struct sched *sched, const struct sched_image *si)
 }
 
 /* Sparse domains with nothing at the device: one request each, whatever the window says. */
-static unsigned int run_sparse(struct sched_image *si)
+static unsigned int run_sparse(struct sched *sched, struct sched_image *si)
 {
 	struct sched_client *client;
 	unsigned int nr = 0, cost;
@@ -233,18 +287,34 @@ static unsigned int run_sparse(struct sched_image *si)
 	list_for_each(client, &si->active, active_link) {
 		if (client->nr_in_flight || !client->sparse)
 			continue;
-		cost = take_one(client);
+		cost = take_one(sched, client);
 		client->deficit -= (int)cost;
 		nr += cost > 0;
 	}
 	return nr;
 }
 
+/* The largest of its disks' weights. */
+static uint32_t weight_of(const struct sched_client *client)
+{
+	const struct queue *queue;
+	uint32_t weight = 0, w;
+
+	list_for_each(queue, &client->queues, client_link) {
+		w = queue->config.share ? atomic_load_explicit(&queue->config.share->weight,
+						  memory_order_relaxed)
+					: 0;
+		if (w > weight)
+			weight = w;
+	}
+	return weight ? weight : SCHED_WEIGHT_DEFAULT;
+}
+
 /* The head's turn, until its deficit or its requests are used up or the window is full. */
 static unsigned int run_turn(
-	const struct sched *sched, struct sched_client *client, bool competing, unsigned int max)
+	struct sched *sched, struct sched_client *client, bool competing, unsigned int max)
 {
-	int quantum = competing ? (int)(QUANTUM * client->weight / SCHED_WEIGHT_DEFAULT)
+	int quantum = competing ? (int)(QUANTUM * weight_of(client) / SCHED_WEIGHT_DEFAULT)
 				: QUANTUM_ALONE;
 	unsigned int nr = 0, cost;
 
@@ -253,7 +323,7 @@ static unsigned int run_turn(
 	while (client->deficit > 0 && nr < max) {
 		if (competing && window_full(sched, client->image))
 			return nr;
-		cost = take_one(client);
+		cost = take_one(sched, client);
 		if (cost == 0) {
 			client->deficit = 0;
 			break;
@@ -272,7 +342,7 @@ static unsigned int run_image(struct sched *sched, struct sched_image *si)
 	struct sched_client *client;
 
 	if (competing)
-		nr += run_sparse(si);
+		nr += run_sparse(sched, si);
 	while (turns-- && !list_empty(&si->active) && nr < BATCH) {
 		if (competing && window_full(sched, si))
 			break;
@@ -293,6 +363,7 @@ unsigned int sched_run(struct sched *sched)
 	struct sched_image *si;
 	unsigned int nr = 0;
 
+	sched->due_ns = 0;
 	list_for_each(si, &sched->images, link)
 		nr += run_image(sched, si);
 	return nr;

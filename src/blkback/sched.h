@@ -17,12 +17,22 @@
 
 #include <stdint.h>
 
+#include "blkback/limit.h"
 #include "blkback/queue.h"
 
 #define SCHED_WINDOW_DEFAULT 8u
 #define SCHED_SPARSE_MAX 2u    /* outstanding requests of a sparse domain */
 #define SCHED_SPARSE_SHIFT 2u  /* the window is divided by 4 while one competes */
 #define SCHED_WEIGHT_DEFAULT 256u
+
+/*
+ * What a disk may take, shared by its queues on all workers. The main thread may change it at any
+ * time. All zero: the default weight, no limits.
+ */
+struct sched_share {
+	_Atomic uint32_t weight; /* of its domain, in turns; 0: SCHED_WEIGHT_DEFAULT */
+	struct limit operations, bytes;
+};
 
 /* One image as this worker sees it. */
 struct sched_image {
@@ -40,7 +50,6 @@ struct sched_client {
 	struct sched_image *image;
 	struct image_domain *domain; /* what other workers share of it */
 	unsigned int domid;
-	unsigned int weight;
 	int deficit; /* units of 4 KiB that it may still take in its turn */
 	unsigned int nr_in_flight;
 	/* The most that it had outstanding, in this epoch of its requests and the one before. */
@@ -53,6 +62,7 @@ struct sched_client {
 struct sched {
 	struct list images;
 	unsigned int window;
+	uint64_t due_ns; /* when the first of the disks that have used up their limit may go on; 0: none */
 };
 
 void sched_init(struct sched *sched, unsigned int window);
