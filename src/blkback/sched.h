@@ -24,6 +24,7 @@
 #define SCHED_SPARSE_MAX 2u    /* outstanding requests of a sparse domain */
 #define SCHED_SPARSE_SHIFT 2u  /* the window is divided by 4 while one competes */
 #define SCHED_WEIGHT_DEFAULT 256u
+#define SCHED_WEIGHT_MAX 65535u
 
 /*
  * What a disk may take, shared by its queues on all workers. The main thread may change it at any

@@ -251,6 +251,7 @@ static void update(struct vbd *vbd)
 	}
 	if (!vbd_adopt(vbd) || has_rival(vbd))
 		return;
+	vbd_read_share(vbd);
 	front = xenbus_read_state(xs, XBT_NULL, vbd->frontend);
 	if (vbd->ctx->stopping) {
 		if (!vbd->orphan)

@@ -11,6 +11,7 @@
 
 #include "blkback/image.h"
 #include "blkback/queue.h"
+#include "blkback/sched.h"
 #include "blkback/xenbus.h"
 
 #define VBD_MAX_RING_PAGE_ORDER 4u
@@ -90,6 +91,7 @@ struct vbd {
 	struct vbd_counts past;		/* of its queues that are gone */
 	unsigned long nr_published;	/* what was counted at its last publication */
 	struct image *image;
+	struct sched_share share;	/* weight and limits; shared with the workers */
 	enum vbd_link state;
 	unsigned int nr_ring_pages;	/* of each ring */
 	unsigned int nr_queues;		/* valid in `queues`; 0 while disconnected */

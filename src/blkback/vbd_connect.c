@@ -162,7 +162,7 @@ static const char *make_queue(
 		.front_persistent = front->persistent,
 		.max_indirect_segments = offer->max_indirect_segments,
 		.read_only = vbd->image->read_only, .can_discard = vbd->can_discard,
-		.image = vbd->image};
+		.image = vbd->image, .share = &vbd->share};
 	int rc = queue_create(&config, vq->worker, &vq->queue);
 
 	if (rc)

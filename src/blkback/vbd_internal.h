@@ -38,6 +38,9 @@ void vbd_free(struct vbd *vbd);
 /* Opens the disk and publishes it, with state InitWait. What goes wrong is logged once. */
 void vbd_offer(struct vbd *vbd);
 
+/* Reads the disk's weight and limits, which the toolstack may change at any time. */
+void vbd_read_share(struct vbd *vbd);
+
 /* ---- vbd_connect.c ---- */
 
 /* Follows what the front end published: maps its rings, binds its ports, starts to serve. */

@@ -146,6 +146,32 @@ void vbd_offer(struct vbd *vbd)
 	vbd->offered_ns = clock_ns();
 }
 
+/* ---- weight and limits ---- */
+
+/* A number that the toolstack may have set; 0 if it is missing, or out of range, which is said. */
+static uint64_t read_setting(struct vbd *vbd, const char *node, uint64_t max)
+{
+	uint64_t value = 0;
+	int rc = xenbus_read_u64(vbd->ctx->xs, vbd->path, node, 0, max, &value);
+
+	if (rc && rc != -ENOENT && vbd_may_log(vbd))
+		log_warn("domain %u device %u: %s is not a number up to %llu; not used", vbd->domid,
+			vbd->device, node, (unsigned long long)max);
+	return rc ? 0 : value;
+}
+
+void vbd_read_share(struct vbd *vbd)
+{
+	struct sched_share *share = &vbd->share;
+
+	atomic_store_explicit(&share->weight,
+		(uint32_t)read_setting(vbd, "weight", SCHED_WEIGHT_MAX), memory_order_relaxed);
+	limit_set(&share->operations, read_setting(vbd, "limit-iops", UINT32_MAX),
+		read_setting(vbd, "limit-iops-burst", UINT32_MAX));
+	limit_set(&share->bytes, read_setting(vbd, "limit-bps", INT64_MAX),
+		read_setting(vbd, "limit-bps-burst", INT64_MAX));
+}
+
 /* ---- another size ---- */
 
 /* Linux's front end looks at `sectors` when our state is written again while it is connected. */

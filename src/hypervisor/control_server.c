@@ -238,17 +238,42 @@ static void do_driver_start(struct control_conn *conn, const struct request *req
 					: strerror(-rc));
 }
 
+/* A number that may be given. False, and answered, if it is not one. */
+static bool optional_number(struct control_conn *conn, const struct request *req, const char *key,
+	uint64_t max, uint64_t *value)
+{
+	const char *text = argument(req, key);
+
+	*value = 0;
+	if (!text || parse_u64(text, 1, max, value) == 0)
+		return true;
+	reply(conn, -EINVAL, "%s=%s is not a number from 1 to %llu", key, text,
+		(unsigned long long)max);
+	return false;
+}
+
+static bool disk_share_arguments(
+	struct control_conn *conn, const struct request *req, struct disk_share *share)
+{
+	return optional_number(conn, req, "weight", DISK_WEIGHT_MAX, &share->weight) &&
+		optional_number(conn, req, "iops", UINT32_MAX, &share->iops) &&
+		optional_number(conn, req, "iops-burst", UINT32_MAX, &share->iops_burst) &&
+		optional_number(conn, req, "bps", INT64_MAX, &share->bps) &&
+		optional_number(conn, req, "bps-burst", INT64_MAX, &share->bps_burst);
+}
+
 static void do_disk_define(struct control_conn *conn, const struct request *req)
 {
 	const char *name = required(conn, req, "name");
 	const char *target = name ? required(conn, req, "target") : NULL;
 	const char *backend = target ? required(conn, req, "backend") : NULL;
 	const char *mode = argument(req, "mode");
+	struct disk_share share;
 	int rc;
 
-	if (!backend)
+	if (!backend || !disk_share_arguments(conn, req, &share))
 		return;
-	rc = disk_define(conn->hv, name, target, mode ? mode : "r", backend);
+	rc = disk_define(conn->hv, name, target, mode ? mode : "r", backend, &share);
 	if (rc)
 		reply(conn, rc, "cannot define disk %s: %s", name,
 			rc == -EEXIST	? "the name is taken"

@@ -40,7 +40,7 @@ static struct disk *disk_find(struct hypervisor *hv, const char *name)
 }
 
 int disk_define(struct hypervisor *hv, const char *name, const char *target, const char *mode,
-	const char *backend)
+	const char *backend, const struct disk_share *share)
 {
 	size_t target_len = strlen(target);
 	struct disk *disk;
@@ -58,6 +58,7 @@ int disk_define(struct hypervisor *hv, const char *name, const char *target, con
 	snprintf(disk->name, sizeof(disk->name), "%s", name);
 	snprintf(disk->backend, sizeof(disk->backend), "%s", backend);
 	disk->mode = mode[0];
+	disk->share = *share;
 	memcpy(disk->target, target, target_len + 1);
 	list_add_tail(&hv->disks, &disk->link);
 	return 0;
@@ -118,6 +119,27 @@ static int write_node(struct hypervisor *hv, const char *dir, const char *node,
 	return store_write(hv->store, path, value, strlen(value), perms, 2);
 }
 
+static int write_share(const struct vbd *vbd, const char *dir, const struct store_perm *perms,
+	const struct disk_share *share)
+{
+	const struct {
+		const char *node;
+		uint64_t value;
+	} nodes[] = {{"weight", share->weight}, {"limit-iops", share->iops},
+		{"limit-iops-burst", share->iops_burst}, {"limit-bps", share->bps},
+		{"limit-bps-burst", share->bps_burst}};
+	char text[24];
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < sizeof(nodes) / sizeof(nodes[0]); i++) {
+		if (!nodes[i].value)
+			continue;
+		snprintf(text, sizeof(text), "%llu", (unsigned long long)nodes[i].value);
+		rc = write_node(vbd->hv, dir, nodes[i].node, perms, text);
+	}
+	return rc;
+}
+
 static int write_backend(const struct vbd *vbd, const struct domain *frontend_dom,
 	const struct disk *disk, const char *vdev)
 {
@@ -132,13 +154,15 @@ static int write_backend(const struct vbd *vbd, const struct domain *frontend_do
 	snprintf(state, sizeof(state), "%d", XenbusStateInitialising);
 	const char *const nodes[][2] = {{"", ""}, {"frontend", frontend}, {"frontend-id", domid},
 		{"domain", frontend_dom->name}, {"online", "1"}, {"removable", "0"}, {"bootable", "1"}, {"dev", vdev},
-		{"type", "phy"}, {"device-type", "disk"}, {"mode", mode}, {"params", disk->target},
-		{"state", state}};
+		{"type", "phy"}, {"device-type", "disk"}, {"mode", mode}, {"params", disk->target}};
 
 	rc = 0;
 	for (size_t i = 0; rc == 0 && i < sizeof(nodes) / sizeof(nodes[0]); i++)
 		rc = write_node(vbd->hv, dir, nodes[i][0], perms, nodes[i][1]);
-	return rc;
+	if (rc == 0)
+		rc = write_share(vbd, dir, perms, &disk->share);
+	/* Last: with it the device is there. */
+	return rc ? rc : write_node(vbd->hv, dir, "state", perms, state);
 }
 
 static int write_frontend(const struct vbd *vbd)

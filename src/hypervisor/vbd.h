@@ -9,17 +9,25 @@
 
 #include "hypervisor/domain.h"
 
+#define DISK_WEIGHT_MAX 65535u
+
+/* Weight and limits of a disk, as its back end understands them (docs/protocol/blkif.md); 0: not set. */
+struct disk_share {
+	uint64_t weight, iops, iops_burst, bps, bps_burst;
+};
+
 struct disk {
 	struct list link;
 	char name[DOMAIN_NAME_MAX + 1];
 	char backend[DOMAIN_NAME_MAX + 1]; /* name of the driver domain */
 	char mode;			   /* 'r' or 'w' */
+	struct disk_share share;
 	char target[];			   /* as the back end understands it */
 };
 
 /* Defines a disk that can be attached by name. 0, -EINVAL, -EEXIST, -ENOENT, -ENOMEM. */
 int disk_define(struct hypervisor *hv, const char *name, const char *target, const char *mode,
-	const char *backend) __attribute__((warn_unused_result));
+	const char *backend, const struct disk_share *share) __attribute__((warn_unused_result));
 
 /* Forgets all definitions. */
 void disk_undefine_all(struct hypervisor *hv);
