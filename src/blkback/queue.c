@@ -53,7 +53,8 @@ int queue_create(const struct queue_config *config, struct worker *worker, struc
 		goto err_free;
 	queue->grant_mode = grant_mode_of(config);
 	rc = grantmap_init(&queue->grants, worker_gnttab(worker), config->domid,
-		queue->grant_mode == GRANT_PERSISTENT, QUEUE_MAX_PERSISTENT);
+		queue->grant_mode == GRANT_PERSISTENT,
+		queue_max_persistent(RING_SIZE(&queue->ring)));
 	if (rc)
 		goto err_requests;
 	queue->waiting_tail = &queue->waiting;

@@ -33,8 +33,14 @@ struct queue_stats {
 	atomic_ulong cache_hits, cache_misses;
 };
 
-/* Persistent grants that a queue keeps at most; as many as Linux's xen-blkback by default. */
-#define QUEUE_MAX_PERSISTENT 1056u
+/*
+ * Persistent grants that a queue keeps at most: for a ring of one page as many as Linux's
+ * xen-blkback by default, for larger ones more, up to a bound on what a process may have mapped.
+ */
+static inline uint32_t queue_max_persistent(unsigned int nr_slots)
+{
+	return nr_slots < 128 ? 33 * nr_slots : 33 * 128;
+}
 
 /* The most indirect segments that may be offered. */
 #define QUEUE_MAX_INDIRECT_SEGMENTS SEGMENTS_MAX

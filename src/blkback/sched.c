@@ -10,6 +10,7 @@
 #define QUANTUM 4	  /* units of 4 KiB a turn at the default weight, while domains compete */
 #define QUANTUM_ALONE 64
 #define EPOCH 64	  /* requests of a domain over which its peak is taken */
+#define MAX_COST 256	  /* units of 4 KiB of the largest request */
 #define BATCH 64	  /* requests a run: then completions and answers get their turn */
 
 void sched_init(struct sched *sched, unsigned int window)
@@ -334,27 +335,45 @@ static unsigned int run_turn(
 	return nr;
 }
 
-static unsigned int run_image(struct sched *sched, struct sched_image *si)
+/* One turn each. *in_debt: someone's turn has not come only because its last request was large. */
+static unsigned int run_round(
+	struct sched *sched, struct sched_image *si, bool competing, unsigned int max, bool *in_debt)
 {
-	bool competing =
-		atomic_load_explicit(&si->image->nr_active, memory_order_relaxed) > 1;
 	unsigned int nr = 0, turns = si->nr_clients;
 	struct sched_client *client;
 
-	if (competing)
-		nr += run_sparse(sched, si);
-	while (turns-- && !list_empty(&si->active) && nr < BATCH) {
-		if (competing && window_full(sched, si))
+	*in_debt = false;
+	while (turns-- && !list_empty(&si->active) && nr < max) {
+		if (competing && window_full(sched, si)) {
+			*in_debt = false;
 			break;
+		}
 		client = list_first(&si->active, struct sched_client, active_link);
-		nr += run_turn(sched, client, competing, BATCH - nr);
+		nr += run_turn(sched, client, competing, max - nr);
 		if (client->deficit > 0)
 			break; /* its turn goes on when the window has room */
+		*in_debt |= client->deficit < 0;
 		if (!list_empty(&client->active_link)) {
 			list_del(&client->active_link);
 			list_add_tail(&si->active, &client->active_link);
 		}
 	}
+	return nr;
+}
+
+static unsigned int run_image(struct sched *sched, struct sched_image *si)
+{
+	bool competing =
+		atomic_load_explicit(&si->image->nr_active, memory_order_relaxed) > 1;
+	unsigned int nr = 0, rounds = 0;
+	bool in_debt;
+
+	if (competing)
+		nr += run_sparse(sched, si);
+	/* Debts are paid off here and now: a round without a request would be taken for idleness. */
+	do
+		nr += run_round(sched, si, competing, BATCH - nr, &in_debt);
+	while (nr == 0 && in_debt && ++rounds < MAX_COST);
 	return nr;
 }
 

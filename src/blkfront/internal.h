@@ -26,6 +26,7 @@
 
 #include "blkfront/xenbus.h"
 #include "common/list.h"
+#include "common/poll_window.h"
 
 #define BLK_PAGE_SIZE 4096u
 #define BLK_SECTORS_PER_PAGE (BLK_PAGE_SIZE / RF_BLK_SECTOR_SIZE)
@@ -94,6 +95,7 @@ struct blk_waiter {
 	_Atomic uint32_t own_word;
 	_Atomic int kick_fd;  /* the eventfd that wakes it while it is in poll(2), or -1 */
 	uint64_t deadline_ns; /* 0: none */
+	bool slept;	      /* as a leader, so that the next gap contains a wake-up */
 	unsigned int nr_members;
 	struct blk_member members[BLK_MAX_QUEUES]; /* the first is in its own queue */
 };
@@ -138,11 +140,10 @@ struct blk_queue {
 	struct blk_member *_Atomic leader; /* written under sleep_lock */
 	_Atomic uint32_t nr_joined[BLK_WAIT_KINDS];
 	_Atomic uint32_t nr_waiting; /* threads in blk_wait */
-	_Atomic uint64_t gap_ns;     /* average time between answers while somebody waits */
 	_Atomic uint64_t last_answer_ns;
-	_Atomic uint32_t nr_waits;
-	_Atomic uint64_t yield_ns;	   /* average time that a yield takes */
-	_Atomic uint64_t crowded_until_ns; /* others need our processors: no polling until then */
+	_Atomic uint32_t nr_quick;   /* waits that ended at once, not noted yet */
+	struct poll_window window;   /* of the time between answers while somebody waits */
+	struct poll_crowd crowd;
 };
 
 /* A disk: what its queues share. Nothing here is written on the way of a request. */
@@ -245,8 +246,8 @@ int blk_wait(struct blk_waiter *w) __attribute__((warn_unused_result));
 bool blk_ready_here(const struct blk_waiter *w);
 bool blk_ready(const struct blk_waiter *w);
 
-/* Answers were taken while somebody waited since since_ns: learns from that. */
-void blk_note_gap(struct blk_queue *queue, uint64_t since_ns, unsigned int nr);
+/* Answers were taken while somebody waited, or slept, since since_ns: learns from that. */
+void blk_note_gap(struct blk_queue *queue, uint64_t since_ns, bool slept);
 
 /* Sleeps until w is ready: 0, or -ETIMEDOUT. since_ns: when the waiting began. */
 int blk_wait_asleep(struct blk_waiter *w, uint64_t since_ns);

@@ -33,6 +33,10 @@ static void queue_init(struct blk_queue *queue, struct rf_blk *blk, unsigned int
 	queue->kick_fd = -1;
 	queue->done_tail = &queue->done_head;
 	list_init(&queue->sleepers);
+	/* The other policies ask nobody how long. */
+	poll_window_init(&queue->window, blk->options.wait_policy == RF_BLK_WAIT_ADAPTIVE
+						 ? poll_window_measure_wake()
+						 : 0);
 	pthread_mutex_init(&queue->ring_lock, NULL);
 	pthread_mutex_init(&queue->done_lock, NULL);
 	pthread_mutex_init(&queue->sleep_lock, NULL);

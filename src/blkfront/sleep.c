@@ -45,6 +45,7 @@ static bool expired(const struct blk_waiter *w)
 static void wake_waiter(struct blk_waiter *w)
 {
 	static const uint64_t one = 1;
+	uint32_t before;
 	int kick_fd;
 
 	/*
@@ -52,8 +53,10 @@ static void wake_waiter(struct blk_waiter *w)
 	 * Pairs with: poll_kickable in events.c, which does it the other way round.
 	 * Without it: we could find none while it finds no mark, and sleeps on.
 	 */
-	atomic_fetch_or_explicit(w->word, WORD_WAKE, memory_order_seq_cst);
+	before = atomic_fetch_or_explicit(w->word, WORD_WAKE, memory_order_seq_cst);
 	kick_fd = atomic_load_explicit(&w->kick_fd, memory_order_seq_cst);
+	if (kick_fd < 0 && !(before & WORD_ASLEEP))
+		return; /* it will look at its word before it sleeps; often it is ourselves */
 	if (kick_fd < 0)
 		blk_futex_wake(w->word);
 	else if (write(kick_fd, &one, sizeof(one)) < 0)
@@ -212,14 +215,14 @@ static void count_rescue(const struct blk_waiter *w, int slept_ms)
 }
 
 /* Takes what is there, or asks for an event. True if neither is a reason to stay awake. */
-static bool arm(struct blk_queue *queue, uint64_t since_ns)
+static bool arm(struct blk_queue *queue, uint64_t since_ns, bool slept)
 {
 	int rc = blk_reap(queue, true);
 
 	if (rc == -EBUSY)
 		sched_yield();
 	if (rc > 0)
-		blk_note_gap(queue, since_ns, (unsigned int)rc);
+		blk_note_gap(queue, since_ns, slept);
 	return rc == 0 || rc == blk_broken(queue->blk);
 }
 
@@ -230,13 +233,14 @@ static void lead(struct blk_waiter *w, struct blk_queue *const *queues, unsigned
 	int timeout_ms;
 
 	for (unsigned int i = 0; i < nr; i++) {
-		if (!arm(queues[i], since_ns))
+		if (!arm(queues[i], since_ns, w->slept))
 			return;
 	}
 	/* After arming: another thread may have taken our response before that. */
 	if (blk_ready(w))
 		return;
 	timeout_ms = sleep_ms(w);
+	w->slept = true;
 	if (blk_events_wait(w, queues, nr, timeout_ms) == 0)
 		count_rescue(w, timeout_ms);
 }
@@ -259,6 +263,7 @@ int blk_wait_asleep(struct blk_waiter *w, uint64_t since_ns)
 {
 	int err = 0;
 
+	w->slept = false;
 	join(w, w->everywhere ? w->queue->blk->nr_queues : 1);
 	while (!blk_ready(w)) {
 		struct blk_queue *led[BLK_MAX_QUEUES];

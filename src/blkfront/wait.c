@@ -6,20 +6,15 @@
 #include "blkfront/internal.h"
 
 #include <errno.h>
-#include <sched.h>
 
 #include "common/clock.h"
 
 #define QUICK_POLLS 24		   /* polls before anybody looks at a clock: about 1 us */
 #define POLLS_PER_YIELD 32	   /* of a lone poller: the back end may need this very core */
 #define POLLS_PER_CLOCK 8
-#define SPIN_CAP_NS (100 * NSEC_PER_USEC) /* adaptive polling is never worth more */
-#define SPIN_MIN_NS (10 * NSEC_PER_USEC)
+#define QUICK_NS 500		   /* what a wait that ended within them is taken for */
+#define QUICK_BATCH 64		   /* such waits are noted in so many at a time */
 #define TURN_NS (2 * NSEC_PER_USEC)	  /* a thread's poll and a switch to the next */
-#define GAP_CAP_NS (4 * SPIN_CAP_NS)	  /* one slow answer is not to be remembered for long */
-#define CROWD_NS (60 * NSEC_PER_USEC)	  /* yields that take longer than all our turns by this */
-#define CROWD_MEMORY_NS (20 * NSEC_PER_MSEC)
-#define WAITS_PER_PROBE 16	   /* when sleeping has become the rule: polls again this often */
 #define ALIVE_FIRST_NS NSEC_PER_MSEC
 #define ALIVE_EVERY_NS (4 * NSEC_PER_MSEC)
 
@@ -82,77 +77,54 @@ bool blk_ready(const struct blk_waiter *w)
 
 /*
  * Learns how long it takes until something is answered while somebody waits for it. Not how long
- * one request takes: with many outstanding, polling pays even if each of them is slow. `nr` answers
- * came, the first of them at most now - since_ns after somebody began to wait.
- * All relaxed: an estimate that several threads make together.
+ * one request takes: with many outstanding, polling pays even if each of them is slow. The wait
+ * began at since_ns, or when other threads took the answers before these.
  */
-void blk_note_gap(struct blk_queue *queue, uint64_t since_ns, unsigned int nr)
+void blk_note_gap(struct blk_queue *queue, uint64_t since_ns, bool slept)
 {
-	uint64_t now = clock_ns();
+	/* Relaxed: an estimate that several threads make together. */
 	uint64_t last = atomic_load_explicit(&queue->last_answer_ns, memory_order_relaxed);
-	uint64_t average = atomic_load_explicit(&queue->gap_ns, memory_order_relaxed);
-	uint64_t since = last > since_ns ? last : since_ns;
-	uint64_t gap = now > since ? (now - since) / nr : 0;
+	uint64_t since = last > since_ns ? last : since_ns, now = clock_ns();
+	uint64_t gap = now > since ? now - since : 0;
 
-	if (gap > GAP_CAP_NS)
-		gap = GAP_CAP_NS;
-	/* What a thread that polls sees of an estimate that says "sleep" counts more. */
-	if (average > SPIN_CAP_NS && gap < SPIN_CAP_NS)
-		average = (average + gap) / 2;
-	else
-		average = (average * 7 + gap) / 8;
 	atomic_store_explicit(&queue->last_answer_ns, now, memory_order_relaxed);
-	atomic_store_explicit(&queue->gap_ns, average, memory_order_relaxed);
+	if (slept)
+		poll_window_note_slept(&queue->window, gap);
+	else
+		poll_window_note(&queue->window, gap);
 }
 
-/*
- * Yields that take long mean that there are more threads than processors, other than our own who
- * take short turns. Then polling only keeps the others from working, and who sleeps gets the
- * processor sooner after its wake-up than who polls. Relaxed: a hint, made by several threads.
- */
-static void yield(struct blk_queue *queue)
+/* Waits too short for a clock count, too; relaxed: as above. */
+static void note_quick(struct blk_queue *queue)
 {
-	uint64_t average = atomic_load_explicit(&queue->yield_ns, memory_order_relaxed);
-	uint32_t nr = atomic_load_explicit(&queue->nr_waiting, memory_order_relaxed);
-	uint64_t before = clock_ns(), after;
+	uint32_t nr = atomic_load_explicit(&queue->nr_quick, memory_order_relaxed) + 1;
 
-	sched_yield();
-	after = clock_ns();
-	average = (average * 7 + (after - before)) / 8;
-	if (average > CROWD_NS + TURN_NS * nr) {
-		atomic_store_explicit(&queue->crowded_until_ns, after + CROWD_MEMORY_NS,
-			memory_order_relaxed);
-		average = 0; /* the next attempt judges anew */
+	if (nr == QUICK_BATCH) {
+		poll_window_note_many(&queue->window, QUICK_NS, QUICK_BATCH);
+		nr = 0;
 	}
-	atomic_store_explicit(&queue->yield_ns, average, memory_order_relaxed);
+	atomic_store_explicit(&queue->nr_quick, nr, memory_order_relaxed);
 }
 
-static bool crowded(struct blk_queue *queue)
+static bool crowded(const struct blk_queue *queue)
 {
-	uint64_t until = atomic_load_explicit(&queue->crowded_until_ns, memory_order_relaxed);
-
-	return until && clock_ns() < until;
+	return poll_crowd_ever(&queue->crowd) && poll_crowd_is(&queue->crowd, clock_ns());
 }
 
 /* How long polling without any answer is worth it; UINT64_MAX: for ever. */
 static uint64_t spin_limit(struct blk_queue *queue)
 {
-	uint64_t gap, limit, turn;
-	uint32_t nr;
+	uint64_t window;
 
 	if (queue->blk->options.wait_policy == RF_BLK_WAIT_SPIN)
 		return UINT64_MAX;
-	if (queue->blk->options.wait_policy == RF_BLK_WAIT_EVENT || crowded(queue))
+	if (queue->blk->options.wait_policy == RF_BLK_WAIT_EVENT)
+		return 0;
+	window = poll_window_ns(&queue->window);
+	if (window == 0 || crowded(queue))
 		return 0;
 	/* Until all that poll had their turn at the core: nobody looked in the meantime. */
-	turn = TURN_NS * atomic_load_explicit(&queue->nr_waiting, memory_order_relaxed);
-	gap = atomic_load_explicit(&queue->gap_ns, memory_order_relaxed);
-	if (gap > SPIN_CAP_NS) {
-		nr = atomic_fetch_add_explicit(&queue->nr_waits, 1, memory_order_relaxed);
-		return nr % WAITS_PER_PROBE ? 0 : SPIN_CAP_NS + turn;
-	}
-	limit = 2 * gap + SPIN_MIN_NS;
-	return (limit < SPIN_CAP_NS ? limit : SPIN_CAP_NS) + turn;
+	return window + TURN_NS * atomic_load_explicit(&queue->nr_waiting, memory_order_relaxed);
 }
 
 static bool polled_in_vain(struct blk_queue *queue, uint64_t start_ns, uint64_t now,
@@ -167,9 +139,11 @@ static bool polled_in_vain(struct blk_queue *queue, uint64_t start_ns, uint64_t 
 /* Lets others have the core, or only the pipeline. True if it is time to look at the clock. */
 static bool relax(struct blk_queue *queue, unsigned int turn)
 {
-	if (atomic_load_explicit(&queue->nr_waiting, memory_order_relaxed) > 1 ||
+	uint32_t nr_waiting = atomic_load_explicit(&queue->nr_waiting, memory_order_relaxed);
+
+	if (nr_waiting > 1 ||
 		turn % POLLS_PER_YIELD == POLLS_PER_YIELD - 1) {
-		yield(queue);
+		poll_crowd_yield(&queue->crowd, TURN_NS * nr_waiting);
 		return true;
 	}
 	cpu_relax();
@@ -201,7 +175,7 @@ static int wait_polling(struct blk_waiter *w, uint64_t start_ns, uint64_t limit_
 		int nr = blk_has_responses(queue) ? blk_reap(queue, false) : 0;
 
 		if (nr > 0)
-			blk_note_gap(queue, start_ns, (unsigned int)nr);
+			blk_note_gap(queue, start_ns, false);
 		if (blk_ready_here(w))
 			return 0;
 		if (!relax(queue, turn))
@@ -247,8 +221,10 @@ int blk_wait(struct blk_waiter *w)
 		return 0;
 	limit_ns = spin_limit(queue);
 	if (limit_ns && !atomic_load_explicit(&queue->nr_waiting, memory_order_relaxed) &&
-		wait_quickly(w))
+		wait_quickly(w)) {
+		note_quick(queue);
 		return 0;
+	}
 	start_ns = clock_ns();
 	atomic_fetch_add_explicit(&queue->nr_waiting, 1, memory_order_relaxed);
 	rc = limit_ns ? wait_polling(w, start_ns, limit_ns) : -EAGAIN;

@@ -64,6 +64,12 @@ struct poll_crowd {
  */
 uint64_t poll_crowd_yield(struct poll_crowd *crowd, uint64_t allowance_ns);
 
+/* False as long as nothing of that kind was ever seen: then there is no need for a clock. */
+static inline int poll_crowd_ever(const struct poll_crowd *crowd)
+{
+	return atomic_load_explicit(&crowd->until_ns, memory_order_relaxed) != 0;
+}
+
 static inline int poll_crowd_is(const struct poll_crowd *crowd, uint64_t now_ns)
 {
 	return now_ns < atomic_load_explicit(&crowd->until_ns, memory_order_relaxed);

@@ -287,7 +287,7 @@ static unsigned int maps_of_read(unsigned int page)
 
 static void longest_unused_goes_first(void **state)
 {
-	const unsigned int max = QUEUE_MAX_PERSISTENT;
+	const unsigned int max = queue_max_persistent(32);
 
 	(void)state;
 	fake_connect(&guest, &modes[PERSISTENT], 0, true);
@@ -321,7 +321,7 @@ static void more_in_use_than_are_kept(void **state)
 	fake_release();
 	for (unsigned int i = 0; i < 6; i++)
 		assert_int_equal(fake_take(&guest), BLKIF_RSP_OKAY);
-	assert_true(atomic_load(&fake.nr_mapped) <= QUEUE_MAX_PERSISTENT);
+	assert_true(atomic_load(&fake.nr_mapped) <= queue_max_persistent(32));
 	fake_disconnect(&guest);
 }
 
