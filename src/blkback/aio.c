@@ -7,18 +7,20 @@
 
 #include "common/log.h"
 
+#define NR_THREADS 16
+
 int aio_create(enum aio_kind kind, struct aio **out)
 {
 	int rc;
 
 	if (kind == AIO_THREADS)
-		return aio_threads_create(out);
+		return aio_threads_create(NR_THREADS, out);
 	rc = aio_uring_create(out);
 	if (rc == 0 || kind == AIO_URING)
 		return rc;
 	log_warn("io_uring is not available (%s); disks are served by a pool of threads, slower",
 		strerror(-rc));
-	return aio_threads_create(out);
+	return aio_threads_create(NR_THREADS, out);
 }
 
 int aio_start(struct aio *aio)
@@ -35,12 +37,16 @@ void aio_destroy(struct aio *aio)
 int aio_watch(struct aio *aio, int fd, void (*readable)(void *data), void *data)
 {
 	unsigned int index = aio->nr_watches;
+	int rc;
 
 	if (index == AIO_MAX_WATCHES)
 		return -ENOSPC;
 	aio->watches[index] = (struct aio_watch){fd, readable, data};
 	aio->nr_watches++;
-	return aio->ops->watch(aio, index);
+	rc = aio->ops->watch(aio, index);
+	if (rc)
+		aio->nr_watches--;
+	return rc;
 }
 
 void aio_advance(struct driver_io *io, size_t bytes)

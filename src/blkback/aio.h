@@ -93,6 +93,10 @@ void aio_advance(struct driver_io *io, size_t bytes);
 void aio_complete(struct aio *aio, struct driver_io *io, int result);
 
 int aio_uring_create(struct aio **out) __attribute__((warn_unused_result));
-int aio_threads_create(struct aio **out) __attribute__((warn_unused_result));
+
+/* With up to 16 threads. The descriptor is readable when there is something to reap. */
+int aio_threads_create(unsigned int nr_threads, struct aio **out)
+	__attribute__((warn_unused_result));
+int aio_threads_fd(const struct aio *aio);
 
 #endif

@@ -8,20 +8,22 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
+#include <linux/fs.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "common/clock.h"
 #include "common/list.h"
 
-#define NR_THREADS 16
+#define MAX_THREADS 16
 
 struct aio_threads {
 	struct aio aio;
-	pthread_t threads[NR_THREADS];
+	pthread_t threads[MAX_THREADS];
 	unsigned int nr_threads;
 	int event_fd; /* readable while `finished` is not empty */
 	pthread_mutex_t lock;
@@ -65,6 +67,9 @@ static int carry_out(struct driver_io *io)
 	case DRIVER_FLUSH:
 		return fdatasync(io->fd) < 0 ? -errno : 0;
 	case DRIVER_DISCARD:
+		if (io->is_block_device)
+			return ioctl(io->fd, BLKDISCARD, (uint64_t[]){io->offset, io->len}) < 0
+				? -errno : 0;
 		return fallocate(io->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
 			       (off_t)io->offset, (off_t)io->len) < 0 ? -errno : 0;
 	default:
@@ -198,7 +203,12 @@ static const struct aio_ops threads_ops = {.name = "threads", .submit = threads_
 	.kick = threads_kick, .reap = threads_reap, .wait = threads_wait, .watch = threads_watch,
 	.start = threads_start, .destroy = threads_destroy};
 
-int aio_threads_create(struct aio **out)
+int aio_threads_fd(const struct aio *aio)
+{
+	return container_of(aio, const struct aio_threads, aio)->event_fd;
+}
+
+int aio_threads_create(unsigned int nr_threads, struct aio **out)
 {
 	struct aio_threads *t = calloc(1, sizeof(*t));
 	int rc = 0;
@@ -217,7 +227,7 @@ int aio_threads_create(struct aio **out)
 		free(t);
 		return rc;
 	}
-	while (rc == 0 && t->nr_threads < NR_THREADS) {
+	while (rc == 0 && t->nr_threads < nr_threads && t->nr_threads < MAX_THREADS) {
 		rc = -pthread_create(&t->threads[t->nr_threads], NULL, pool_thread, t);
 		if (rc == 0)
 			t->nr_threads++;

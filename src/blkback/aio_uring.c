@@ -16,6 +16,7 @@
 #include "common/list.h"
 
 #define RING_ENTRIES 256
+#define POOL_THREADS 2
 #define SUBMIT_BATCH 4 /* keeps the disk busy while the next requests are still being looked at */
 
 /* A completion is for an I/O (its address) or for a watch (a small odd number). */
@@ -26,6 +27,7 @@ struct aio_uring {
 	struct io_uring ring;
 	unsigned int nr_unsubmitted;
 	struct driver_io *retries; /* partly done or interrupted: go on with the rest */
+	struct aio *pool;	   /* for what the ring cannot do; made when first wanted */
 	unsigned int unarmed;	   /* bits of watches that the kernel dropped */
 };
 
@@ -84,11 +86,40 @@ static void prepare(struct io_uring_sqe *sqe, struct driver_io *io)
 	io_uring_sqe_set_data(sqe, io);
 }
 
+static void pool_readable(void *data)
+{
+	struct aio_uring *u = data;
+
+	u->aio.nr_in_flight -= aio_reap(u->pool);
+}
+
+/* The kernel's rings can discard parts of files, not of block devices (ioctl BLKDISCARD). */
+static enum driver_status pool_submit(struct aio_uring *u, struct driver_io *io)
+{
+	int rc = 0;
+
+	if (!u->pool) {
+		rc = aio_threads_create(POOL_THREADS, &u->pool);
+		if (rc == 0)
+			rc = aio_watch(&u->aio, aio_threads_fd(u->pool), pool_readable, u);
+		if (rc) {
+			aio_destroy(u->pool);
+			u->pool = NULL;
+			io->result = rc;
+			return DRIVER_COMPLETED;
+		}
+	}
+	return aio_submit(u->pool, io);
+}
+
 static enum driver_status uring_submit(struct aio *aio, struct driver_io *io)
 {
 	struct aio_uring *u = to_uring(aio);
-	struct io_uring_sqe *sqe = get_sqe(u);
+	struct io_uring_sqe *sqe;
 
+	if (io->op == DRIVER_DISCARD && io->is_block_device)
+		return pool_submit(u, io);
+	sqe = get_sqe(u);
 	if (!sqe)
 		return DRIVER_BUSY;
 	prepare(sqe, io);
@@ -228,6 +259,7 @@ static void uring_destroy(struct aio *aio)
 	struct aio_uring *u = to_uring(aio);
 
 	io_uring_queue_exit(&u->ring);
+	aio_destroy(u->pool);
 	free(u);
 }
 

@@ -28,6 +28,7 @@ struct driver_io {
 	void (*done)(struct driver_io *io);   /* called once for a QUEUED one, on its worker */
 	struct driver_io *next;		      /* the driver's, while it is queued */
 	int fd;				      /* aio's */
+	bool is_block_device;		      /* aio's: what fd is */
 	uint64_t moved;			      /* aio's: bytes done so far */
 };
 

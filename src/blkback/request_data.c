@@ -34,7 +34,7 @@ void data_choose(struct request *req)
 	if (mode == GRANT_AUTO && !queue->no_direct && !queue->no_copy)
 		mode = grantcost_choose(&queue->grant_cost, req->nr_segments);
 	/* A mapping that only we can use saves no copy. */
-	if (queue->no_direct)
+	if (queue->no_direct && mode != GRANT_PERSISTENT)
 		mode = GRANT_COPY;
 	if (queue->no_copy)
 		mode = GRANT_MAP;

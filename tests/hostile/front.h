@@ -103,14 +103,16 @@ static inline void front_remove(struct front *f, const char *node)
 		die("cannot remove %s: %s", path, strerror(errno));
 }
 
-/* Becomes a domain with this disk; nothing of the handshake is done. */
+/* Becomes a domain with this disk (see below for "-"); nothing of the handshake is done. */
 static inline void front_enter(struct front *f, const char *disk)
 {
 	char error[256] = "", path[300], *text;
 
 	*f = (struct front){.port = -1};
-	if (rf_domain_enter(NULL, &f->domain, error, sizeof(error)) ||
-		rf_domain_attach_disk(f->domain, disk, "xvda", error, sizeof(error)))
+	/* "-": it runs in a domain that has its disk, as on a real Xen. */
+	if (strcmp(disk, "-") != 0 &&
+		(rf_domain_enter(NULL, &f->domain, error, sizeof(error)) ||
+			rf_domain_attach_disk(f->domain, disk, "xvda", error, sizeof(error))))
 		die("%s", error);
 	f->xs = xs_open(0);
 	f->xgs = xengntshr_open(NULL, 0);

@@ -22,6 +22,7 @@
 struct file_disk {
 	struct driver_disk disk;
 	int fd;
+	bool is_block_device;
 };
 
 /* A number from sysfs about the block device, or 0. */
@@ -140,8 +141,9 @@ static int file_open(const char *path, bool read_only, struct driver_disk **out,
 		rc = -EINVAL;
 		goto err_close;
 	}
+	file->is_block_device = S_ISBLK(st.st_mode);
 	if (rc == 0)
-		rc = S_ISBLK(st.st_mode) ? block_geometry(file->fd, &st, geo)
+		rc = file->is_block_device ? block_geometry(file->fd, &st, geo)
 					 : file_geometry(file->fd, &st, geo);
 	if (rc) {
 		snprintf(error, error_size, "%s", strerror(-rc));
@@ -184,7 +186,10 @@ static void file_close(struct driver_disk *disk)
 static enum driver_status file_submit(
 	struct driver_disk *disk, struct aio *aio, struct driver_io *io)
 {
-	io->fd = container_of(disk, struct file_disk, disk)->fd;
+	const struct file_disk *file = container_of(disk, struct file_disk, disk);
+
+	io->fd = file->fd;
+	io->is_block_device = file->is_block_device;
 	io->moved = 0;
 	return aio_submit(aio, io);
 }
