@@ -86,6 +86,16 @@ check-valgrind: test-programs
 		valgrind -q --error-exitcode=1 --leak-check=full --child-silent-after-fork=yes \
 		"$$test" >/dev/null || exit 1; done
 
+# Every scenario on a real Xen in a virtual machine, each in a machine of its own. speed is a bench.
+XEN_SCENARIOS := $(filter-out %/speed.sh,$(sort $(wildcard lab/xen/scenarios/*.sh)))
+.PHONY: check-xen
+check-xen: test-programs
+	$(TEST_ENV) RF_LAB='$(abspath $(O))/build/lab-xen' \
+		$(PROVE) --exec lab/xen/run $(XEN_SCENARIOS)
+
+# Guests run one of the examples.
+check check-system check-xen: examples
+
 # ---- fuzzing: libFuzzer needs clang ----
 
 FUZZ_SECONDS ?= 600

@@ -51,7 +51,7 @@ teardown() {
 }
 
 @test "every package that packages.txt names has a kind and a reason" {
-	awk '!/^#/ && NF && (NF < 3 || $2 !~ /^(build|run|test|bench)$/) { print; bad = 1 }
+	awk '!/^#/ && NF && (NF < 3 || $2 !~ /^(build|run|test|bench|lab)$/) { print; bad = 1 }
 		END { exit bad }' packages.txt
 }
 
