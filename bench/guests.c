@@ -9,12 +9,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <ringfence/blkfront.h>
 #include <ringfence/domain.h>
 
+#include "common/fdlimit.h"
 #include "common/parse.h"
 
 #define GUESTS_MAX 20000
@@ -24,16 +24,6 @@ struct guest {
 	struct rf_domain *dom;
 	struct rf_blk *blk;
 };
-
-static void raise_file_limit(void)
-{
-	struct rlimit rl;
-
-	if (getrlimit(RLIMIT_NOFILE, &rl) == 0) {
-		rl.rlim_cur = rl.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &rl);
-	}
-}
 
 static void guest_destroy(struct guest *guest)
 {
@@ -90,7 +80,7 @@ int main(int argc, char **argv)
 		fputs("Usage: guests NUMBER DISK\n", stderr);
 		return 2;
 	}
-	raise_file_limit();
+	fdlimit_raise();
 	guests = calloc(nr, sizeof(*guests));
 	if (!guests)
 		return 1;

@@ -12,7 +12,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -21,6 +20,7 @@
 
 #include "common/clock.h"
 #include "common/control.h"
+#include "common/fdlimit.h"
 #include "common/parse.h"
 #include "common/rundir.h"
 #include "common/unixsock.h"
@@ -183,16 +183,12 @@ static void hold_domain(const char *run_dir, unsigned int i)
 
 static int hold(unsigned int nr)
 {
-	struct rlimit rl;
 	char run_dir[PATH_MAX], byte;
 	int rc = rundir_path(run_dir, sizeof(run_dir));
 
 	if (rc)
 		die("runtime directory", -rc);
-	if (getrlimit(RLIMIT_NOFILE, &rl) == 0) {
-		rl.rlim_cur = rl.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &rl);
-	}
+	fdlimit_raise();
 	for (unsigned int i = 0; i < nr; i++)
 		hold_domain(run_dir, i);
 	puts("ready");

@@ -20,6 +20,7 @@
 #include "blkback/worker.h"
 #include "blkback/xenhost.h"
 #include "common/clock.h"
+#include "common/fdlimit.h"
 
 #define STATS_MS 1000
 #define STOP_TIMEOUT_NS (4 * NSEC_PER_SEC)
@@ -273,5 +274,6 @@ int main(int argc, char **argv)
 	options_parse(argc, argv, &opt);
 	opt.worker.lost = post_lost;
 	log_setup("blkback", opt.log_level);
+	fdlimit_raise(); /* two for each queue, where event channels are eventfds */
 	return run(&opt);
 }

@@ -201,6 +201,7 @@ static void do_domain_create(struct control_conn *conn, const struct request *re
 	fds[1] = dom->store_path_fd;
 	snprintf(text, sizeof(text), "domid=%u name=%s", dom->id, dom->name);
 	reply_text(conn, 0, text, strlen(text), fds, 2);
+	domain_handed_over(dom);
 }
 
 static void driver_started(void *data, int status, unsigned int domid, const char *text)

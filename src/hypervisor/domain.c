@@ -13,12 +13,14 @@
 
 #include "common/log.h"
 #include "common/unixsock.h"
+#include "hypervisor/evtchn.h"
 #include "hypervisor/hypercall.h"
 #include "hypervisor/store_server.h"
 #include "hypervisor/vbd.h"
 
-#define FDS_OF_DOMAIN 5	  /* its two sockets, twice each, and the toolstack's connection */
-#define FDS_GUARANTEED 32 /* enough for a guest with a disk */
+#define FDS_OF_DOMAIN 3 /* its two sockets; the toolstack's connection or the process */
+#define FDS_OF_PATHS 2	/* its two sockets once more, to be handed over */
+#define EXTRA_PART 2	/* what a domain may have beyond its own, of what is left for all */
 
 bool domain_name_valid(const char *name)
 {
@@ -49,23 +51,82 @@ struct domain *domain_by_name(struct hypervisor *hv, const char *name)
 	return NULL;
 }
 
-int domain_take_fds(struct domain *dom, unsigned int nr)
+/* ---- descriptors ---- */
+
+/* Of so many descriptors of a domain, those beyond its guaranteed part. */
+static unsigned int extra(unsigned int nr)
+{
+	return nr > DOMAIN_FDS_GUARANTEED ? nr - DOMAIN_FDS_GUARANTEED : 0;
+}
+
+/* Neither guaranteed to anybody nor used. */
+static unsigned int nr_unclaimed(const struct hypervisor *hv)
+{
+	unsigned int nr_claimed = hv->nr_guaranteed_fds + hv->nr_extra_fds;
+
+	return hv->max_fds > nr_claimed ? hv->max_fds - nr_claimed : 0;
+}
+
+/* What there is for domains that want more: half of all is only for new domains. */
+static unsigned int nr_for_extra(const struct hypervisor *hv)
+{
+	unsigned int half = hv->max_fds / 2, nr = nr_unclaimed(hv);
+
+	if (half <= hv->nr_extra_fds)
+		return 0;
+	return half - hv->nr_extra_fds < nr ? half - hv->nr_extra_fds : nr;
+}
+
+static void set_nr_fds(struct domain *dom, unsigned int nr)
 {
 	struct hypervisor *hv = dom->hv;
-	unsigned int nr_free = hv->max_fds - hv->nr_fds;
 
-	if (nr > nr_free || (dom->nr_fds + nr > FDS_GUARANTEED && dom->nr_fds + nr > nr_free))
+	hv->nr_fds += nr - dom->nr_fds;
+	hv->nr_extra_fds += extra(nr) - extra(dom->nr_fds);
+	dom->nr_fds = nr;
+}
+
+int domain_take_fds(struct domain *dom, unsigned int nr)
+{
+	unsigned int wanted = extra(dom->nr_fds + nr);
+
+	if (wanted > nr_for_extra(dom->hv) / EXTRA_PART)
 		return -EMFILE;
-	dom->nr_fds += nr;
-	hv->nr_fds += nr;
+	set_nr_fds(dom, dom->nr_fds + nr);
 	return 0;
 }
 
 void domain_return_fds(struct domain *dom, unsigned int nr)
 {
-	dom->nr_fds -= nr;
-	dom->hv->nr_fds -= nr;
+	set_nr_fds(dom, dom->nr_fds - nr);
 }
+
+/* A new domain gets its guaranteed part, and takes what it costs by being there. */
+static int admit(struct domain *dom, unsigned int nr_fds)
+{
+	if (nr_unclaimed(dom->hv) < DOMAIN_FDS_GUARANTEED)
+		return -EMFILE;
+	dom->hv->nr_guaranteed_fds += DOMAIN_FDS_GUARANTEED;
+	set_nr_fds(dom, nr_fds);
+	return 0;
+}
+
+static void close_paths(struct domain *dom)
+{
+	if (dom->hypercall_path_fd >= 0)
+		close(dom->hypercall_path_fd);
+	if (dom->store_path_fd >= 0)
+		close(dom->store_path_fd);
+	dom->hypercall_path_fd = dom->store_path_fd = -1;
+}
+
+void domain_handed_over(struct domain *dom)
+{
+	close_paths(dom);
+	domain_return_fds(dom, FDS_OF_PATHS);
+}
+
+/* ---- creation and destruction ---- */
 
 /* The next id in turn, so that an id is reused as late as possible. 0: none is free. */
 static unsigned int pick_id(struct hypervisor *hv)
@@ -112,14 +173,12 @@ static int listen_unlinked(struct domain *dom, int type, struct loop_source *sou
 	return rc;
 }
 
-static void stop_listening(struct domain *dom, struct loop_source *source, int path_fd)
+static void stop_listening(struct domain *dom, struct loop_source *source)
 {
 	if (source->fd < 0)
 		return;
 	loop_remove(&dom->hv->loop, source);
 	close(source->fd);
-	if (path_fd >= 0)
-		close(path_fd);
 }
 
 /* The nodes that a toolstack makes for a new domain, with libxl's permissions. */
@@ -154,9 +213,11 @@ static int create_nodes(struct domain *dom)
 
 static void domain_free(struct domain *dom)
 {
-	stop_listening(dom, &dom->hypercall_source, dom->hypercall_path_fd);
-	stop_listening(dom, &dom->store_source, dom->store_path_fd);
-	domain_return_fds(dom, FDS_OF_DOMAIN);
+	stop_listening(dom, &dom->hypercall_source);
+	stop_listening(dom, &dom->store_source);
+	close_paths(dom);
+	domain_return_fds(dom, dom->nr_fds);
+	dom->hv->nr_guaranteed_fds -= DOMAIN_FDS_GUARANTEED;
 	free(dom->grants);
 	free(dom->ports);
 	free(dom);
@@ -175,6 +236,7 @@ static struct domain *domain_alloc(struct hypervisor *hv, unsigned int id, const
 	list_init(&dom->link);
 	list_init(&dom->hypercall_conns);
 	list_init(&dom->store_conns);
+	list_init(&dom->channels);
 	dom->hypercall_source = (struct loop_source){-1, hypercall_accept};
 	dom->store_source = (struct loop_source){-1, store_server_accept_domain};
 	dom->hypercall_path_fd = dom->store_path_fd = -1;
@@ -200,7 +262,7 @@ int domain_create(struct hypervisor *hv, const char *name, enum domain_kind kind
 		return -ENOMEM;
 	dom->kind = kind;
 	dom->pid = pid;
-	if (domain_take_fds(dom, FDS_OF_DOMAIN)) {
+	if (admit(dom, FDS_OF_DOMAIN + FDS_OF_PATHS)) {
 		free(dom);
 		return -EMFILE;
 	}
@@ -229,7 +291,7 @@ int domain_create_dom0(struct hypervisor *hv)
 
 	if (!dom)
 		return -ENOMEM;
-	rc = domain_take_fds(dom, FDS_OF_DOMAIN) ? -EMFILE : 0;
+	rc = admit(dom, FDS_OF_DOMAIN);
 	if (rc) {
 		free(dom);
 		return rc;
@@ -263,6 +325,7 @@ void domain_destroy(struct domain *dom)
 	char base[64];
 
 	hypercall_close_all(dom);
+	evtchn_domain_gone(dom);
 	store_server_close_all(dom);
 	hv->domains[dom->id] = NULL;
 	if (dom->id == 0) {

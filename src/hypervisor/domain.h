@@ -30,15 +30,16 @@ struct domain {
 	struct ratelimit log_limit; /* of messages that it can cause */
 
 	struct loop_source hypercall_source, store_source; /* listening */
-	int hypercall_path_fd, store_path_fd; /* O_PATH, what the domain inherits */
+	int hypercall_path_fd, store_path_fd; /* O_PATH, for the domain to inherit; -1: it has them */
 
 	struct list hypercall_conns, store_conns;
 	unsigned int nr_hypercall_conns, nr_store_conns;
+	struct list channels; /* event channels that it pays for, evtchn.c */
 
 	struct grant *grants; /* indexed by reference; 0..7 are reserved as in Xen */
 	unsigned int nr_grant_slots, nr_grants;
 	uint32_t free_grant_head, free_grant_tail; /* FIFO, so that references are reused late */
-	unsigned int nr_maps;
+	unsigned int nr_maps, nr_uses; /* foreign pages mapped, and shares that they are of */
 
 	struct port **ports; /* indexed by port; 0 is never used */
 	unsigned int nr_port_slots, nr_ports;
@@ -66,6 +67,9 @@ int domain_create_dom0(struct hypervisor *hv) __attribute__((warn_unused_result)
  */
 int domain_set_user(struct domain *dom, uid_t uid) __attribute__((warn_unused_result));
 
+/* The domain, or who makes it, has its two O_PATH descriptors: closes ours. */
+void domain_handed_over(struct domain *dom);
+
 /*
  * Ends a domain (domain 0 too): its connections (and with them its ports, maps and grants; peers are notified),
  * its store connections and nodes, and its part in devices. Does not kill its process.
@@ -73,10 +77,12 @@ int domain_set_user(struct domain *dom, uid_t uid) __attribute__((warn_unused_re
 void domain_destroy(struct domain *dom);
 
 /*
- * Charges a domain for descriptors that are opened here for it. Beyond a small guaranteed number a
- * domain may have no more than are still free, so that whatever some domains take, something is
- * left for the others. 0 or -EMFILE.
+ * Charges a domain for descriptors that are opened here for it. A small number is set aside for each
+ * domain when it is created, and can always be had. What it has beyond must not be more than half of
+ * what is left for that; and half of all descriptors is left for new domains. So whatever some take,
+ * others can be created and work. 0 or -EMFILE.
  */
+#define DOMAIN_FDS_GUARANTEED 16u /* a guest with a disk costs 13 */
 int domain_take_fds(struct domain *dom, unsigned int nr) __attribute__((warn_unused_result));
 void domain_return_fds(struct domain *dom, unsigned int nr);
 

@@ -10,35 +10,10 @@
 #include <unistd.h>
 
 #include "common/unixsock.h"
+#include "hypervisor/evtchn_internal.h"
 #include "hypervisor/hypercall.h"
 
 #define PORT_SLOTS_MIN 16u
-#define FDS_OF_PORT 2 /* half a channel's */
-
-/*
- * What two bound ports share. Side s waits for fd[s]. Eventfds: it does so through an epoll set and
- * never holds fd[s] itself, since whoever holds an eventfd can make writes to it block, those of
- * others included (docs/design/event-channels.md). Only the other side's owner and we hold it; and
- * because that owner might make *us* block, we notify through wake_fd[s], which nobody else has.
- */
-struct channel {
-	unsigned int nr_ports;
-	int fd[2];
-	int wake_fd[2]; /* eventfds only; else -1 */
-};
-
-struct port {
-	struct list conn_link;
-	struct domain *dom;
-	uint32_t number;
-	struct channel *channel;
-	unsigned int side;
-	struct port *peer;	    /* NULL: unbound */
-	unsigned int remote_domid;  /* who may bind it while it is unbound */
-	uint64_t remote_serial;	    /* which domain of that id; 0: any */
-	unsigned int nr_holds;	    /* unmap notifications that still need it */
-	bool closed;		    /* by its handle; it lives on for its holds only */
-};
 
 /* The set through which a side waits: its two eventfds, edge-triggered. Or -errno. */
 static int open_wait_set(const struct channel *channel, unsigned int side)
@@ -57,14 +32,40 @@ static int open_wait_set(const struct channel *channel, unsigned int side)
 	return rc ? rc : set;
 }
 
+static void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+}
+
+static void close_side(struct channel *channel, unsigned int side)
+{
+	close_fd(&channel->fd[side]);
+	close_fd(&channel->wake_fd[side]);
+}
+
+static void pay(struct channel *channel, struct domain *payer, unsigned int nr)
+{
+	channel->payer = payer;
+	channel->nr_paid = nr;
+	list_add_tail(&payer->channels, &channel->payer_link);
+}
+
+static void stop_paying(struct channel *channel)
+{
+	if (!channel->payer)
+		return;
+	domain_return_fds(channel->payer, channel->nr_paid);
+	list_del(&channel->payer_link);
+	channel->payer = NULL;
+}
+
 static void channel_close(struct channel *channel)
 {
-	for (unsigned int side = 0; side < 2; side++) {
-		if (channel->fd[side] >= 0)
-			close(channel->fd[side]);
-		if (channel->wake_fd[side] >= 0)
-			close(channel->wake_fd[side]);
-	}
+	close_side(channel, 0);
+	close_side(channel, 1);
+	stop_paying(channel);
 	free(channel);
 }
 
@@ -89,6 +90,7 @@ static int open_ends(struct channel *channel, enum hypercall_port_kind kind)
 	return 0;
 }
 
+/* Nobody pays for it yet. */
 static int channel_create(enum hypercall_port_kind kind, struct channel **out)
 {
 	struct channel *channel = calloc(1, sizeof(*channel));
@@ -96,6 +98,7 @@ static int channel_create(enum hypercall_port_kind kind, struct channel **out)
 
 	if (!channel)
 		return -ENOMEM;
+	list_init(&channel->payer_link);
 	channel->fd[0] = channel->fd[1] = channel->wake_fd[0] = channel->wake_fd[1] = -1;
 	rc = open_ends(channel, kind);
 	if (rc) {
@@ -104,6 +107,11 @@ static int channel_create(enum hypercall_port_kind kind, struct channel **out)
 	}
 	*out = channel;
 	return 0;
+}
+
+static unsigned int fds_of_channel(enum hypercall_port_kind kind)
+{
+	return kind == HYPERCALL_PORT_EVENTFD ? 4 : 2;
 }
 
 static void raise_event(int efd)
@@ -151,10 +159,10 @@ enum hypercall_port_kind evtchn_probe(void)
 	return ok ? HYPERCALL_PORT_EVENTFD : HYPERCALL_PORT_SEQPACKET;
 }
 
-static void channel_put(struct channel *channel)
+/* The port that this one is bound to, or NULL. */
+static struct port *peer_of(const struct port *port)
 {
-	if (--channel->nr_ports == 0)
-		channel_close(channel);
+	return port->channel->ports[!port->side];
 }
 
 static struct port *find_port(const struct domain *dom, uint32_t number)
@@ -195,20 +203,16 @@ static int port_create(struct hypercall_conn *conn, struct channel *channel, uns
 	uint32_t number;
 	int rc = pick_number(dom, &number);
 
-	if (rc == 0)
-		rc = domain_take_fds(dom, FDS_OF_PORT);
 	if (rc)
 		return rc;
 	port = calloc(1, sizeof(*port));
-	if (!port) {
-		domain_return_fds(dom, FDS_OF_PORT);
+	if (!port)
 		return -ENOMEM;
-	}
 	port->dom = dom;
 	port->number = number;
 	port->channel = channel;
 	port->side = side;
-	channel->nr_ports++;
+	channel->ports[side] = port;
 	dom->ports[number] = port;
 	dom->nr_ports++;
 	list_add_tail(&conn->ports, &port->conn_link);
@@ -219,36 +223,44 @@ static int port_create(struct hypercall_conn *conn, struct channel *channel, uns
 static void port_close(struct port *port)
 {
 	struct domain *dom = port->dom;
+	struct port *peer = peer_of(port);
 
 	list_del(&port->conn_link);
 	port->closed = true;
 	if (port->nr_holds)
 		return;
-	if (port->peer) {
+	port->channel->ports[port->side] = NULL;
+	if (peer) {
 		/* The peer waits for the same domain again; what it sends meanwhile is lost. */
-		port->peer->peer = NULL;
-		port->peer->remote_domid = dom->id;
-		port->peer->remote_serial = dom->serial;
+		peer->remote_domid = dom->id;
+		peer->remote_serial = dom->serial;
+	} else {
+		channel_close(port->channel);
 	}
 	dom->ports[port->number] = NULL;
 	dom->nr_ports--;
-	domain_return_fds(dom, FDS_OF_PORT);
-	channel_put(port->channel);
 	free(port);
 }
 
 int evtchn_bind_unbound(struct hypercall_conn *conn, unsigned int domid, uint32_t *number)
 {
-	struct domain *remote = domain_by_id(conn->dom->hv, domid);
+	struct domain *dom = conn->dom, *remote = domain_by_id(dom->hv, domid);
+	unsigned int nr_fds = fds_of_channel(dom->hv->port_kind);
 	struct channel *channel;
 	struct port *port;
 	int rc;
 
 	if (domid >= DOMAIN_FIRST_RESERVED)
 		return -ESRCH;
-	rc = channel_create(conn->dom->hv->port_kind, &channel);
+	rc = domain_take_fds(dom, nr_fds);
 	if (rc)
 		return rc;
+	rc = channel_create(dom->hv->port_kind, &channel);
+	if (rc) {
+		domain_return_fds(dom, nr_fds);
+		return rc;
+	}
+	pay(channel, dom, nr_fds);
 	rc = port_create(conn, channel, 0, &port);
 	if (rc) {
 		channel_close(channel);
@@ -270,15 +282,13 @@ int evtchn_bind_interdomain(
 	if (!remote_dom)
 		return -ESRCH;
 	remote = find_port(remote_dom, remote_port);
-	if (!remote || remote->peer || remote->remote_domid != dom->id)
+	if (!remote || peer_of(remote) || remote->remote_domid != dom->id)
 		return -EINVAL;
 	if (remote->remote_serial && remote->remote_serial != dom->serial)
 		return -EINVAL;
 	rc = port_create(conn, remote->channel, !remote->side, &port);
 	if (rc)
 		return rc;
-	port->peer = remote;
-	remote->peer = port;
 	/* Notifications while nobody was bound are lost; so a new port starts out pending (Xen's
 	 * evtchn_bind_interdomain). A fresh wait set is ready by itself. */
 	if (dom->hv->port_kind == HYPERCALL_PORT_SEQPACKET)
@@ -321,7 +331,7 @@ void evtchn_send(struct domain *dom, uint32_t number)
 {
 	struct port *port = find_port(dom, number);
 
-	if (!port || !port->peer)
+	if (!port || !peer_of(port))
 		return;
 	if (dom->hv->port_kind == HYPERCALL_PORT_EVENTFD)
 		raise_event(port->channel->wake_fd[!port->side]);
@@ -351,4 +361,31 @@ void evtchn_conn_closed(struct hypercall_conn *conn)
 {
 	while (!list_empty(&conn->ports))
 		port_close(list_first(&conn->ports, struct port, conn_link));
+}
+
+/*
+ * Its maker has ended, and nobody can ever bind the other side again. What it sent last shall still
+ * arrive; so the descriptors through which the port that is left learns of that stay, and its domain
+ * pays for them, if it can. Else it hears nothing more.
+ */
+static void channel_inherit(struct channel *channel)
+{
+	unsigned int side = !channel->ports[0];
+	struct domain *heir = channel->ports[side]->dom;
+	bool eventfds = channel->wake_fd[side] >= 0;
+	unsigned int nr = eventfds ? 2 : 1;
+
+	stop_paying(channel);
+	/* An eventfd is in the set of who waits; a socket's other end keeps it from an early end. */
+	close_side(channel, eventfds ? !side : side);
+	if (domain_take_fds(heir, nr) == 0)
+		pay(channel, heir, nr);
+	else
+		close_side(channel, eventfds ? side : !side);
+}
+
+void evtchn_domain_gone(struct domain *dom)
+{
+	while (!list_empty(&dom->channels))
+		channel_inherit(list_first(&dom->channels, struct channel, payer_link));
 }

@@ -45,4 +45,7 @@ void evtchn_release(struct domain *dom, uint32_t port);
 /* Closes every port of the connection. */
 void evtchn_conn_closed(struct hypercall_conn *conn);
 
+/* The domain ends, and its ports are closed: it pays for no channel any more. */
+void evtchn_domain_gone(struct domain *dom);
+
 #endif

@@ -105,15 +105,21 @@ struct share *grant_find_share(struct hypervisor *hv, uint64_t id)
 	return NULL;
 }
 
+void grant_close_memfd(struct share *share)
+{
+	if (share->owner || share->nr_bytes || share->memfd < 0)
+		return;
+	close(share->memfd);
+	share->memfd = -1;
+}
+
 /* Gone once nobody grants it and nobody has it mapped. */
 void grant_release_share(struct share *share)
 {
+	grant_close_memfd(share);
 	if (share->owner || !list_empty(&share->uses))
 		return;
 	list_del(&share->hash_link);
-	if (share->notify_page)
-		munmap(share->notify_page, PAGE_SIZE);
-	close(share->memfd);
 	free(share);
 }
 
@@ -167,6 +173,7 @@ void grant_free_notify(struct domain *dom, struct notify *notify)
 		return;
 	if (notify->port != HYPERCALL_NO_NOTIFY)
 		evtchn_release(dom, notify->port);
+	domain_return_fds(dom, notify->nr_paid);
 	list_del(&notify->link);
 	free(notify);
 }
@@ -325,6 +332,9 @@ static void end_grants(struct share *share, uint32_t page, uint32_t nr_pages)
 	if (page == 0 && share->notify) {
 		grant_fire_notify(share, share->owner, share->notify);
 		share->notify = NULL;
+		if (share->notify_page)
+			munmap(share->notify_page, PAGE_SIZE);
+		share->notify_page = NULL;
 	}
 	if (share->nr_granted == 0) {
 		list_del(&share->conn_link);

@@ -34,7 +34,10 @@ int grant_map(struct hypercall_conn *conn, const struct hypercall_request *req,
 	const struct hypercall_gref *grefs, struct hypercall_mapped *mapped)
 	__attribute__((warn_unused_result));
 
-/* The memfd of a share that the connection has mapped pages of. Borrowed. Or -errno. */
+/*
+ * The memfd of a share that the connection has mapped pages of. Borrowed. Or -errno: -ENOENT also
+ * when all grants of the share have ended since.
+ */
 int grant_map_fd(struct hypercall_conn *conn, uint64_t share_id)
 	__attribute__((warn_unused_result));
 

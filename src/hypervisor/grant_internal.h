@@ -15,6 +15,7 @@ struct notify {
 	uint32_t page;
 	uint32_t offset; /* or HYPERCALL_NO_NOTIFY */
 	uint32_t port;	 /* or HYPERCALL_NO_NOTIFY */
+	unsigned int nr_paid; /* descriptors that its domain is charged for it */
 };
 
 struct share {
@@ -26,11 +27,12 @@ struct share {
 	unsigned int peer;	     /* who may map it */
 	uint64_t peer_serial;	     /* which domain of that id; 0: none existed yet */
 	bool writable, ready;
-	int memfd;
+	int memfd;		     /* -1 once nobody can need it: see grant_close_memfd */
 	uint32_t nr_pages, nr_granted;
 	struct notify *notify;	     /* the owner's, for page 0; NULL when none */
-	uint8_t *notify_page;	     /* page 0 mapped writable, where the owner seals it */
+	uint8_t *notify_page;	     /* page 0 mapped writable, where the owner seals it; until then */
 	struct list uses;
+	unsigned int nr_bytes;	     /* to be cleared when mappers unmap: their notifications */
 	uint32_t grefs[];	     /* by page; 0: ended */
 };
 
@@ -45,6 +47,12 @@ struct share_use {
 
 /* The share of that id, or NULL. */
 struct share *grant_find_share(struct hypervisor *hv, uint64_t id);
+
+/*
+ * Closes the memfd if no page is granted any more, so that nobody may map it, and no mapper's
+ * notification has a byte in it: what is mapped stays mapped. Such a share costs no descriptor.
+ */
+void grant_close_memfd(struct share *share);
 
 /* Frees the share if nobody grants it any more and nobody has it mapped. */
 void grant_release_share(struct share *share);

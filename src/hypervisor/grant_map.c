@@ -8,6 +8,9 @@
 
 #include "hypervisor/grant_internal.h"
 
+/* Shares that a domain may have mapped; a process cannot have more mappings (vm.max_map_count). */
+#define USES_MAX 65536u
+
 /* The share and page behind a reference, if this domain may map it so. 0 or -errno. */
 static int lookup_gref(struct domain *dom, const struct hypercall_gref *ref, bool writable,
 	struct share **share, uint32_t *page)
@@ -45,23 +48,19 @@ static struct share_use *find_use(struct hypercall_conn *conn, struct share *sha
 	return NULL;
 }
 
-/* The memfd outlives its owner for whoever has it mapped, who is charged for it as well. */
 static int get_use(struct hypercall_conn *conn, struct share *share, struct share_use **out)
 {
 	struct share_use *use = find_use(conn, share);
-	int rc;
 
 	*out = use;
 	if (use)
 		return 0;
-	rc = domain_take_fds(conn->dom, 1);
-	if (rc)
-		return rc;
+	if (conn->dom->nr_uses == USES_MAX)
+		return -ENOSPC;
 	use = calloc(1, sizeof(*use) + share->nr_pages * sizeof(use->counts[0]));
-	if (!use) {
-		domain_return_fds(conn->dom, 1);
+	if (!use)
 		return -ENOMEM;
-	}
+	conn->dom->nr_uses++;
 	use->share = share;
 	use->conn = conn;
 	list_init(&use->notifies);
@@ -80,7 +79,7 @@ static void put_use(struct share_use *use)
 		return;
 	list_del(&use->share_link);
 	list_del(&use->conn_link);
-	domain_return_fds(use->conn->dom, 1);
+	use->conn->dom->nr_uses--;
 	free(use);
 	grant_release_share(share);
 }
@@ -106,9 +105,12 @@ static void uncount_map(struct share_use *use, uint32_t page)
 	if (--use->counts[page])
 		return;
 	list_for_each_safe(notify, tmp, &use->notifies, link) {
-		if (notify->page == page)
+		if (notify->page == page) {
+			use->share->nr_bytes -= notify->nr_paid;
 			grant_fire_notify(use->share, use->conn->dom, notify);
+		}
 	}
+	grant_close_memfd(use->share);
 }
 
 /* Maps the references one after the other; undoes what it did if one of them cannot be mapped. */
@@ -146,6 +148,27 @@ static int map_all(struct hypercall_conn *conn, const struct hypercall_request *
 	return rc;
 }
 
+/*
+ * A byte can be cleared only in a page that is mapped writable (Linux, gntdev.c). For its sake the
+ * memfd may have to stay open when its owner is gone, so it is charged. 0 or -errno.
+ */
+static int check_notify(
+	struct domain *dom, const struct hypercall_request *req, struct notify *notify)
+{
+	int rc;
+
+	if (req->map.nr_grefs != 1)
+		return -EINVAL;
+	if (notify->offset == HYPERCALL_NO_NOTIFY)
+		return 0;
+	if (!(req->flags & HYPERCALL_WRITABLE))
+		return -EINVAL;
+	rc = domain_take_fds(dom, 1);
+	if (rc == 0)
+		notify->nr_paid = 1;
+	return rc;
+}
+
 int grant_map(struct hypercall_conn *conn, const struct hypercall_request *req,
 	const struct hypercall_gref *grefs, struct hypercall_mapped *mapped)
 {
@@ -165,19 +188,17 @@ int grant_map(struct hypercall_conn *conn, const struct hypercall_request *req,
 	rc = grant_make_notify(dom, 0, req->map.notify_offset, req->map.notify_port, &notify);
 	if (rc)
 		return rc;
-	/* A byte can be cleared only in a page that is mapped writable (Linux, gntdev.c). */
-	if (notify && (nr != 1 || (notify->offset != HYPERCALL_NO_NOTIFY &&
-					  !(req->flags & HYPERCALL_WRITABLE)))) {
-		grant_free_notify(dom, notify);
-		return -EINVAL;
-	}
-	rc = map_all(conn, req, grefs, mapped);
+	if (notify)
+		rc = check_notify(dom, req, notify);
+	if (rc == 0)
+		rc = map_all(conn, req, grefs, mapped);
 	if (rc) {
 		grant_free_notify(dom, notify);
 		return rc;
 	}
 	if (notify) {
 		share = grant_find_share(dom->hv, mapped[0].share_id);
+		share->nr_bytes += notify->nr_paid;
 		notify->page = mapped[0].page;
 		list_add_tail(&find_use(conn, share)->notifies, &notify->link);
 	}
@@ -188,7 +209,8 @@ int grant_map_fd(struct hypercall_conn *conn, uint64_t id)
 {
 	struct share *share = grant_find_share(conn->dom->hv, id);
 
-	return share && find_use(conn, share) ? share->memfd : -ENOENT;
+	/* Once its grants have ended it must not depend on others' notifications. */
+	return share && share->owner && find_use(conn, share) ? share->memfd : -ENOENT;
 }
 
 int grant_unmap(struct hypercall_conn *conn, uint64_t id, uint32_t page, uint32_t nr_pages)

@@ -11,13 +11,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/fdlimit.h"
 #include "common/install.h"
 #include "common/log.h"
 #include "common/parse.h"
@@ -33,7 +33,6 @@
 #define EXIT_USAGE 2
 #define EXIT_RUNNING 75 /* EX_TEMPFAIL: another instance has the runtime directory */
 #define FDS_OWN 256 /* kept for ourselves, dom0 and the toolstack */
-#define FDS_WITHOUT_LIMIT (1u << 20)
 
 struct options {
 	bool daemon;
@@ -316,23 +315,6 @@ static int watch_signals(struct hypervisor *hv)
 	return loop_add(&hv->loop, &hv->signal_source, EPOLLIN);
 }
 
-/* A domain costs about ten descriptors here; take what the system allows, but for our own. */
-static unsigned int raise_fd_limit(void)
-{
-	struct rlimit rl;
-
-	if (getrlimit(RLIMIT_NOFILE, &rl) < 0)
-		return FDS_WITHOUT_LIMIT;
-	if (rl.rlim_cur < rl.rlim_max) {
-		rl.rlim_cur = rl.rlim_max;
-		if (setrlimit(RLIMIT_NOFILE, &rl) < 0 && getrlimit(RLIMIT_NOFILE, &rl) < 0)
-			return FDS_WITHOUT_LIMIT;
-	}
-	if (rl.rlim_cur > FDS_WITHOUT_LIMIT)
-		return FDS_WITHOUT_LIMIT;
-	return rl.rlim_cur > FDS_OWN ? (unsigned int)rl.rlim_cur - FDS_OWN : 0;
-}
-
 static int hypervisor_init(struct hypervisor *hv, const struct options *opt)
 {
 	int rc;
@@ -467,12 +449,14 @@ int main(int argc, char **argv)
 			.nr_ports = 4096, .nr_connections = 1024},
 		.port_kind = "auto",
 	};
+	unsigned int nr_fds;
 	int rc, ready_fd = -1;
 
 	store_limits_default(&opt.store_limits);
 	parse_options(argc, argv, &opt);
 	log_setup("ringfenced", opt.log_level);
-	hv.max_fds = raise_fd_limit();
+	nr_fds = fdlimit_raise();
+	hv.max_fds = nr_fds > FDS_OWN ? nr_fds - FDS_OWN : 0;
 	rc = rundir_path(hv.run_dir, sizeof(hv.run_dir));
 	if (rc == 0)
 		rc = rundir_prepare(hv.run_dir);

@@ -244,6 +244,7 @@ static int spawn(struct driver *driver)
 		return rc;
 	}
 	driver->pid = dom->pid = pid;
+	domain_handed_over(dom);
 	return 0;
 }
 

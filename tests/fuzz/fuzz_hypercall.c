@@ -423,7 +423,7 @@ static void fuzz_open(struct fuzz *fuzz)
 	static const struct domain_limits limits[2] = {{5, 24, 24, 5, 4}, {5, 5000, 9000, 40, 8}};
 	uint8_t b = take(fuzz);
 
-	hv_open(&limits[b & 1], b & 2 ? 60 : 2000,
+	hv_open(&limits[b & 1], b & 2 ? 80 : 2000,
 		b & 4 ? HYPERCALL_PORT_SEQPACKET : HYPERCALL_PORT_EVENTFD);
 	for (unsigned int i = 0; i < NR_CLIENTS; i++)
 		fuzz->client[i].fd = -1;

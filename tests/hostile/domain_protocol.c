@@ -351,16 +351,13 @@ static void descriptors_exhausted(void)
 	while (nr[1] < 10000 && xenevtchn_bind_unbound_port(self.ev, self.id) > 0)
 		nr[1]++;
 	CHECK(errno == EMFILE);
-	/* What is mapped and unshared is charged to whoever has it mapped. */
-	for (; nr[2] < 10000; nr[2]++) {
+	/* What is mapped and unshared costs nobody anything, however much it is. */
+	for (; nr[2] < 1000; nr[2]++) {
 		void *page = xengntshr_share_pages(other.shr, self.id, 1, &ref, 1);
 
-		CHECK(page);
-		if (!map(&self, &other, ref, PROT_READ))
-			break;
+		CHECK(page && map(&self, &other, ref, PROT_READ));
 		CHECK(xengntshr_unshare(other.shr, page, 1) == 0);
 	}
-	CHECK(errno == EMFILE);
 	CHECK(xengntshr_close(other.shr) == 0);
 	other.shr = NULL;
 	while (nr[3] < 2000) {

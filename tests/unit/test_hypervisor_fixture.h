@@ -21,7 +21,9 @@
 #include "hypervisor/control_server.h"
 #include "hypervisor/domain.h"
 #include "hypervisor/evtchn.h"
+#include "hypervisor/evtchn_internal.h"
 #include "hypervisor/grant.h"
+#include "hypervisor/grant_internal.h"
 #include "hypervisor/hypercall.h"
 #include "hypervisor/store_server.h"
 #include "hypervisor/vbd.h"
@@ -29,8 +31,8 @@
 #define PAGE 4096u
 #define NONE HYPERCALL_NO_NOTIFY
 #define NR_RESERVED_GREFS 8u
-#define FDS_OF_DOMAIN 5u
-#define FDS_OF_PORT 2u
+#define FDS_OF_DOMAIN 3u
+#define FDS_OF_PATHS 2u /* until they are handed over */
 
 #define MUST(condition)                                                                            \
 	do {                                                                                       \
@@ -149,10 +151,43 @@ static inline void check_grants(const struct domain *dom)
 	MUST(nr_free == 0 || last == dom->free_grant_tail);
 }
 
+/* What a handle costs: itself, what it granted, and bytes to be cleared in what it mapped. */
+static inline unsigned int conn_fds(const struct hypercall_conn *conn)
+{
+	unsigned int nr_fds = 1 + list_length(&conn->shares);
+	struct share_use *use;
+	struct notify *notify;
+
+	list_for_each(use, &conn->uses, conn_link) {
+		list_for_each(notify, &use->notifies, link)
+			nr_fds += notify->offset != NONE;
+		MUST(!use->share->owner || use->share->memfd >= 0);
+	}
+	return nr_fds;
+}
+
+/* What a domain pays for event channels: each descriptor that is open. */
+static inline unsigned int channel_fds(const struct domain *dom)
+{
+	struct channel *channel;
+	unsigned int nr_fds = 0;
+
+	list_for_each(channel, &dom->channels, payer_link) {
+		unsigned int nr = 0;
+
+		for (int side = 0; side < 2; side++)
+			nr += (channel->fd[side] >= 0) + (channel->wake_fd[side] >= 0);
+		MUST(channel->payer == dom && channel->nr_paid == nr);
+		MUST(channel->ports[0] || channel->ports[1]);
+		nr_fds += nr;
+	}
+	return nr_fds;
+}
+
 /* The counts of a domain whose connections are all in its list agree with what it holds. */
 static inline void check_domain(const struct domain *dom)
 {
-	unsigned int nr_ports = 0, nr_maps = 0, nr_fds = FDS_OF_DOMAIN;
+	unsigned int nr_ports = 0, nr_maps = 0, nr_uses = 0, nr_fds = FDS_OF_DOMAIN;
 	struct hypercall_conn *conn;
 
 	check_grants(dom);
@@ -162,13 +197,16 @@ static inline void check_domain(const struct domain *dom)
 	list_for_each(conn, &dom->hypercall_conns, link) {
 		MUST(conn->dom == dom);
 		nr_maps += conn->nr_mapped;
-		nr_fds += 1 + list_length(&conn->shares) + list_length(&conn->uses);
+		nr_uses += list_length(&conn->uses);
+		nr_fds += conn_fds(conn);
 	}
 	MUST(nr_maps == dom->nr_maps && nr_maps <= hv.limits.nr_maps);
+	MUST(nr_uses == dom->nr_uses);
 	MUST(list_length(&dom->hypercall_conns) == dom->nr_hypercall_conns);
 	MUST(list_length(&dom->store_conns) == dom->nr_store_conns);
 	MUST(dom->nr_hypercall_conns <= hv.limits.nr_connections);
-	nr_fds += FDS_OF_PORT * nr_ports + dom->nr_store_conns;
+	nr_fds += dom->hypercall_path_fd >= 0 ? FDS_OF_PATHS : 0;
+	nr_fds += channel_fds(dom) + dom->nr_store_conns;
 	MUST(nr_fds == dom->nr_fds);
 }
 
@@ -183,16 +221,20 @@ static inline unsigned int nr_shares(void)
 
 static inline void hv_check(void)
 {
-	unsigned int nr_fds = 0, nr_domains = 0;
+	unsigned int nr_fds = 0, nr_extra_fds = 0, nr_domains = 0;
 	struct domain *dom;
 
 	list_for_each(dom, &hv.domain_list, link) {
 		check_domain(dom);
 		nr_fds += dom->nr_fds;
+		if (dom->nr_fds > DOMAIN_FDS_GUARANTEED)
+			nr_extra_fds += dom->nr_fds - DOMAIN_FDS_GUARANTEED;
 		nr_domains++;
 	}
 	MUST(nr_domains == hv.nr_domains && nr_domains <= hv.limits.nr_domains);
-	MUST(nr_fds == hv.nr_fds && nr_fds <= hv.max_fds);
+	MUST(nr_fds == hv.nr_fds && nr_extra_fds == hv.nr_extra_fds);
+	MUST(hv.nr_guaranteed_fds == DOMAIN_FDS_GUARANTEED * nr_domains);
+	MUST(hv.nr_guaranteed_fds + nr_extra_fds <= hv.max_fds);
 }
 
 /* Ends all domains; then there is nothing left of them. */

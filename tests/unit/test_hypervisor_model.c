@@ -557,7 +557,7 @@ static void op_map_fd(int conn)
 	int fd = grant_map_fd(&m.conn[conn], share->id);
 	struct stat given, right;
 
-	agree(fd < 0 ? fd : 0, uses(conn, share) ? 0 : -ENOENT);
+	agree(fd < 0 ? fd : 0, uses(conn, share) && share->conn >= 0 ? 0 : -ENOENT);
 	if (fd < 0)
 		return;
 	MUST(fstat(fd, &given) == 0 && fstat(share->memfd, &right) == 0);
