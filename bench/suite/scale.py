@@ -24,9 +24,6 @@ THROUGHPUT_TARGET = 0.98
 CPU_TARGET = 0.1  # percent of a processor
 MEMORY_TARGET = 256  # KiB a guest
 
-# What so many guests need of the hypervisor: a back end owns its nodes, and watches each guest.
-QUOTAS = ("nodes=100000", "watches=20000", "outstanding=4096", "events=65536")
-
 
 class Idle:
     """Guests that do nothing, and what the two processes used before there were any."""
@@ -96,9 +93,8 @@ def main(options):
     with Bench("scale", options, Defaults(rounds=9, ms=1000)) as bench:
         count = QUICK_GUESTS if bench.quick else options.guests
         image = bench.image(IMAGE_MB)
-        quotas = [f"--store-quota={quota}" for quota in QUOTAS]
-        empty = bench.instance("empty", image, hypervisor_options=quotas)
-        crowded = bench.instance("crowded", image, hypervisor_options=quotas)
+        empty = bench.instance("empty", image)
+        crowded = bench.instance("crowded", image)
         with crowded.turn():
             idle = Idle(bench, crowded, count)
         plan = [Slice(name, disk, lambda instance=instance, disk=disk: busy(instance, disk))

@@ -37,6 +37,7 @@ struct domain *domain_obtain(struct store *store, unsigned int domid)
 	if (!dom)
 		return NULL;
 	dom->domid = domid;
+	dom->factor = 1;
 	list_init(&dom->mentions);
 	list_init(&dom->target_link);
 	list_init(&dom->targeters);
@@ -82,6 +83,16 @@ int store_introduce(struct store *store, unsigned int domid)
 	return 0;
 }
 
+int store_scale_limits(struct store *store, unsigned int domid, unsigned int factor)
+{
+	struct domain *dom = domain_find(store, domid);
+
+	if (!dom || !dom->introduced)
+		return -ENOENT;
+	dom->factor = factor;
+	return 0;
+}
+
 void store_release(struct store *store, unsigned int domid)
 {
 	struct domain *dom = domain_find(store, domid), *other, *tmp;
@@ -95,6 +106,7 @@ void store_release(struct store *store, unsigned int domid)
 	fair_forget_domain(dom);
 	if (dom->introduced) {
 		dom->introduced = false;
+		dom->factor = 1;
 		store->stats.nr_domains--;
 	}
 	domain_drop_unused(store, dom);

@@ -25,6 +25,7 @@ struct domain {
 	struct hlink link; /* store.domains */
 	unsigned int domid;
 	bool introduced;
+	unsigned int factor; /* its limits, to those of other domains */
 	unsigned int nr_conns;
 	unsigned int nr_nodes; /* live nodes it owns */
 	unsigned int nr_watches;
@@ -184,6 +185,12 @@ struct store {
 static inline bool domain_privileged(const struct domain *dom)
 {
 	return dom->domid == DOM0;
+}
+
+/* A limit of nodes, watches or events as it is for this domain. */
+static inline uint64_t domain_limit(const struct domain *dom, unsigned int limit)
+{
+	return (uint64_t)limit * dom->factor;
 }
 
 /* ---- domains (domain.c) ---- */

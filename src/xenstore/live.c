@@ -80,7 +80,8 @@ static int live_create(struct store *store, struct domain *creator, const char *
 	if (!inherited)
 		return -ENOMEM;
 	rc = make_chain(store, path, nearest_len, inherited, &chain, &nr);
-	if (!rc && !domain_privileged(creator) && creator->nr_nodes + nr > store->limits.nr_nodes)
+	if (!rc && !domain_privileged(creator) &&
+		creator->nr_nodes + nr > domain_limit(creator, store->limits.nr_nodes))
 		rc = -ENOSPC;
 	if (rc) {
 		free_chain(store, &chain);

@@ -45,7 +45,8 @@ int op_watch(struct request *req)
 	rc = watch_path(req, text, &prefix);
 	if (rc)
 		return rc;
-	if (!domain_privileged(req->dom) && req->dom->nr_watches >= req->store->limits.nr_watches &&
+	if (!domain_privileged(req->dom) &&
+		req->dom->nr_watches >= domain_limit(req->dom, req->store->limits.nr_watches) &&
 		!watch_find(req->conn, req->path, token))
 		return -E2BIG;
 	rc = watch_add(req->conn, req->path, prefix, token, &watch);

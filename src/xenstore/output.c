@@ -160,7 +160,7 @@ static void event_queue_self(struct watch *watch)
 
 static bool events_full(const struct store_conn *conn)
 {
-	unsigned long limit = conn->store->limits.nr_events;
+	uint64_t limit = domain_limit(conn->dom, conn->store->limits.nr_events);
 
 	if (domain_privileged(conn->dom))
 		return conn->nr_events >= limit * DOM0_EVENTS_FACTOR;

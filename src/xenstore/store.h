@@ -93,6 +93,14 @@ void store_destroy(struct store *store);
 int store_introduce(struct store *store, unsigned int domid) __attribute__((warn_unused_result));
 
 /*
+ * The domain works for others, as a driver domain does, which owns nodes and sets watches for each
+ * of its guests: until it is released it may have `factor` (at least 1) times as many nodes, watches
+ * and events as the limits say. 0, or -ENOENT if it has not been introduced.
+ */
+int store_scale_limits(struct store *store, unsigned int domid, unsigned int factor)
+	__attribute__((warn_unused_result));
+
+/*
  * The domain is gone: its connections must have been closed. Forgets its permissions on every node
  * (a later domain with the same id inherits nothing; nodes that it owned become domain 0's) and
  * fires @releaseDomain.

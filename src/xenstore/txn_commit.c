@@ -90,7 +90,7 @@ static long net_nodes(struct txn *txn)
 int txn_check_quota(struct txn *txn, unsigned int nr)
 {
 	const struct domain *dom = txn->conn->dom;
-	long limit = txn->conn->store->limits.nr_nodes, net;
+	long limit = (long)domain_limit(dom, txn->conn->store->limits.nr_nodes), net;
 
 	/* Counting exactly walks what was removed, so do it only where it matters. */
 	if (domain_privileged(dom) || txn->nr_created + nr == 0 ||

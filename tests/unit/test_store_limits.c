@@ -241,6 +241,52 @@ static void beyond_nr_events_the_watch_itself_is_named(void **state)
 		"w/00 t;w/01 t;w/02 t;w/03 t;w/04 t;w/05 t;w/06 t;w/07 t;w t;");
 }
 
+static void who_works_for_others_has_more(void **state)
+{
+	struct fixture *fix = *state;
+	char text[64];
+	uint32_t tx;
+	int i;
+
+	assert_int_equal(store_scale_limits(fix->store, 3, 10), -ENOENT);
+	assert_int_equal(store_scale_limits(fix->store, 1, 10), 0);
+	/* Its home is one of the nodes. */
+	for (i = 1; i < 48; i++) {
+		sprintf(text, "%02d|", i);
+		assert_reply(&fix->one, XS_WRITE, 0, text, "OK|");
+	}
+	tx = client_begin(&fix->one);
+	assert_reply(&fix->one, XS_WRITE, tx, "48|", "OK|");
+	assert_reply(&fix->one, XS_WRITE, tx, "49|", "OK|");
+	assert_reply(&fix->one, XS_WRITE, tx, "50|", "!ENOSPC");
+	assert_reply(&fix->one, XS_TRANSACTION_END, tx, "T|", "OK|");
+	assert_reply(&fix->one, XS_WRITE, 0, "50|", "!ENOSPC");
+	for (i = 0; i < 30; i++) {
+		sprintf(text, "w|%d|", i);
+		assert_reply(&fix->one, XS_WATCH, 0, text, "OK|");
+	}
+	assert_reply(&fix->one, XS_WATCH, 0, "w|30|", "!E2BIG");
+	/* Others have not. */
+	assert_reply(&fix->two, XS_WRITE, 0, "a/b/c/d|", "OK|");
+	assert_reply(&fix->two, XS_WRITE, 0, "e|", "!ENOSPC");
+}
+
+static void a_successor_has_no_more_than_others(void **state)
+{
+	struct fixture *fix = *state;
+	const struct store_perm home = {1, 'n'};
+
+	assert_int_equal(store_scale_limits(fix->store, 1, 10), 0);
+	client_close(&fix->one);
+	store_release(fix->store, 1);
+	assert_int_equal(store_rm(fix->store, "/local/domain/1"), 0);
+	assert_int_equal(store_introduce(fix->store, 1), 0);
+	assert_int_equal(store_write(fix->store, "/local/domain/1", "", 0, &home, 1), 0);
+	client_open(&fix->one, fix->store, 1);
+	assert_reply(&fix->one, XS_WRITE, 0, "a/b/c/d|", "OK|");
+	assert_reply(&fix->one, XS_WRITE, 0, "e|", "!ENOSPC");
+}
+
 static void a_hundred_thousand_siblings_work(void **state)
 {
 	struct fixture *fix = *state;
@@ -279,6 +325,8 @@ int main(void)
 		SMALL(xsa_326_memory_stays_flat_for_a_client_that_only_writes),
 		SMALL(equal_events_merge_while_they_wait),
 		SMALL(beyond_nr_events_the_watch_itself_is_named),
+		SMALL(who_works_for_others_has_more),
+		SMALL(a_successor_has_no_more_than_others),
 		TEST(a_hundred_thousand_siblings_work),
 	};
 
