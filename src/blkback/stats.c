@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "blkback/worker.h"
+
 #define TEXT_SIZE 320
 
 static unsigned long load(const atomic_ulong *counter)
@@ -160,12 +162,25 @@ void stats_vbd_closed(struct vbd *vbd)
 	add_queues(&vbd->past, vbd);
 }
 
+/* True if workers have answered anything since this was last asked. */
+static bool was_active(struct vbd_context *ctx)
+{
+	unsigned long nr = 0, before = ctx->totals->nr_activities;
+
+	for (unsigned int i = 0; i < ctx->nr_workers; i++)
+		nr += worker_activity(ctx->workers[i]);
+	ctx->totals->nr_activities = nr;
+	return nr != before;
+}
+
 bool stats_publish(struct vbd_context *ctx, bool force)
 {
 	struct vbd_counts total;
 	struct vbd *vbd;
 	bool active;
 
+	if (!was_active(ctx) && !force)
+		return false;
 	count_all(ctx, &total);
 	active = nr_requests(&total) != ctx->totals->nr_published;
 	if (!active && !force)

@@ -12,6 +12,7 @@
 struct vbd_totals {
 	struct vbd_counts closed;
 	unsigned long nr_published; /* requests at the last publication */
+	unsigned long nr_activities; /* of all workers then */
 	unsigned int nr_gone_nodes; /* of vbds that are gone; at most */
 	unsigned int max_gone_nodes; /* then the older half is removed */
 	bool complained;	    /* that they cannot be written */
@@ -28,7 +29,8 @@ void stats_vbd_gone(struct vbd *vbd);
 
 /*
  * Publishes all counts if there were requests since the last time, or `force`. Returns true if
- * there were.
+ * there were. Looks at the disks only if workers say that they answered something: thousands of idle
+ * guests cost nothing.
  */
 bool stats_publish(struct vbd_context *ctx, bool force);
 

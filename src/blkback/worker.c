@@ -65,6 +65,7 @@ struct worker {
 	struct poll_crowd crowd;
 	unsigned int nr_busy_rounds;
 	struct buffers buffers;
+	atomic_ulong nr_active_turns; /* rounds with answers; read by the main thread */
 
 	/* Mailbox: written by the main thread. */
 	pthread_mutex_t lock;
@@ -112,6 +113,16 @@ void worker_io_ended(struct worker *worker, struct queue *queue)
 {
 	(void)worker;
 	sched_io_ended(queue);
+}
+
+unsigned long worker_activity(const struct worker *worker)
+{
+	/*
+	 * Orders this load before those of the queues' counters.
+	 * Pairs with the store in count_turn().
+	 * Without it figures could be published that lack what the number promises.
+	 */
+	return atomic_load_explicit(&worker->nr_active_turns, memory_order_acquire);
 }
 
 struct buffers *worker_buffers(struct worker *worker)
@@ -281,8 +292,22 @@ static void run_commands(struct worker *worker)
 
 /* ---- the loop ---- */
 
+static void count_turn(struct worker *worker)
+{
+	unsigned long nr = atomic_load_explicit(&worker->nr_active_turns, memory_order_relaxed);
+
+	/*
+	 * Orders the counters of what is answered before this store.
+	 * Pairs with the load in worker_activity().
+	 * Without it the last counts before a pause might be published only after it.
+	 */
+	atomic_store_explicit(&worker->nr_active_turns, nr + 1, memory_order_release);
+}
+
 static void push_answers(struct worker *worker)
 {
+	if (!list_empty(&worker->unpushed))
+		count_turn(worker);
 	while (!list_empty(&worker->unpushed)) {
 		struct queue *queue = list_first(&worker->unpushed, struct queue, unpushed_link);
 

@@ -52,6 +52,12 @@ void worker_detach(struct worker *worker, struct queue *queue);
 xenevtchn_handle *worker_evtchn(struct worker *worker);
 xengnttab_handle *worker_gnttab(struct worker *worker);
 
+/*
+ * A number that changes after answers: as long as it stays the same, so do the figures of the
+ * worker's queues. Any thread.
+ */
+unsigned long worker_activity(const struct worker *worker);
+
 /* ---- for the queues, on the worker's thread ---- */
 
 struct aio *worker_aio(struct worker *worker);
