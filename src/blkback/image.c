@@ -8,12 +8,23 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/parse.h"
 
 static struct list images = {&images, &images};
 
+/* Rounded down: a percentage is an upper bound, too. */
+static uint64_t cache_size(const struct image_cache_config *config, uint64_t image_size)
+{
+	const uint32_t million = PARSE_PPM_MAX;
+
+	if (!config->ppm)
+		return config->size;
+	return image_size / million * config->ppm + image_size % million * config->ppm / million;
+}
+
 static int make_cache(struct image *image, const struct image_cache_config *config)
 {
-	uint64_t size = config->size, max = image->disk->geometry.size / 100 * config->max_percent;
+	uint64_t size = cache_size(config, image->disk->geometry.size);
 	uint32_t block_size = config->block_size;
 
 	/* Without contents a fill would hand out what our buffer held before. */
@@ -22,8 +33,6 @@ static int make_cache(struct image *image, const struct image_cache_config *conf
 	/* A block is filled by one read, which takes whole logical sectors. */
 	if (block_size < image->disk->geometry.sector_size)
 		block_size = image->disk->geometry.sector_size;
-	if (config->max_percent < 100 && size > max)
-		size = max;
 	if (size < block_size)
 		return 0;
 	return cache_create(size, block_size, &image->cache);

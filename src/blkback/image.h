@@ -40,9 +40,9 @@ struct image {
 };
 
 struct image_cache_config {
-	uint64_t size;	     /* bytes; 0: no cache */
+	uint64_t size; /* bytes; 0: no cache */
+	uint32_t ppm;  /* not 0: so many millionths of the image instead */
 	uint32_t block_size;
-	unsigned int max_percent; /* of the image; 100: as much as `size` says */
 };
 
 /*

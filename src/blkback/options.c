@@ -19,9 +19,9 @@ static const char usage[] =
 	"The block back end: serves the virtual block devices of this domain over blkif rings.\n"
 	"\n"
 	"Disks:\n"
-	"  -c, --cache=BYTES       read cache of each image, 0 for none (default; K, M, G allowed)\n"
+	"  -c, --cache=SIZE        read cache of each image: bytes (K, M, G allowed), or a part of the\n"
+	"                          image such as 1% or 0.5%; 0: none (default)\n"
 	"      --cache-block=N     bytes of a cache block: 512, 1024, 2048 or 4096 (default)\n"
-	"      --cache-percent=N   at most N % of the image for its cache (default 100)\n"
 	"  -i, --image=TARGET      open this image read-only now and keep it open, with its cache;\n"
 	"                          fail if that is not possible\n"
 	"  -I, --image-rw=TARGET   the same for writing\n"
@@ -58,7 +58,6 @@ static const char usage[] =
 
 enum {
 	OPT_CACHE_BLOCK = 256,
-	OPT_CACHE_PERCENT,
 	OPT_WINDOW,
 	OPT_AIO,
 	OPT_GRANTS,
@@ -97,16 +96,14 @@ static bool parse_disk_option(int c, struct options *opt)
 {
 	switch (c) {
 	case 'c':
-		if (parse_size(optarg, &opt->cache.size))
+		opt->cache.size = opt->cache.ppm = 0;
+		if (parse_size(optarg, &opt->cache.size) && parse_percent(optarg, &opt->cache.ppm))
 			bad_option("cache", optarg);
 		return true;
 	case OPT_CACHE_BLOCK:
 		opt->cache.block_size = number("cache-block", optarg, 512, 4096);
 		if (opt->cache.block_size & (opt->cache.block_size - 1))
 			bad_option("cache-block", optarg);
-		return true;
-	case OPT_CACHE_PERCENT:
-		opt->cache.max_percent = number("cache-percent", optarg, 0, 100);
 		return true;
 	case 'i':
 	case 'I':
@@ -193,7 +190,6 @@ static void parse_option(int c, struct options *opt)
 static const struct option longs[] = {
 	{"cache", required_argument, NULL, 'c'},
 	{"cache-block", required_argument, NULL, OPT_CACHE_BLOCK},
-	{"cache-percent", required_argument, NULL, OPT_CACHE_PERCENT},
 	{"image", required_argument, NULL, 'i'},
 	{"image-rw", required_argument, NULL, 'I'},
 	{"grants", required_argument, NULL, OPT_GRANTS},
@@ -223,7 +219,7 @@ void options_parse(int argc, char **argv, struct options *opt)
 	int c;
 
 	*opt = (struct options){
-		.cache = {.block_size = 4096, .max_percent = 100},
+		.cache = {.block_size = 4096},
 		.worker = {.window = SCHED_WINDOW_DEFAULT},
 		.nr_workers = default_workers(),
 		.offer = {.grants = GRANT_AUTO,

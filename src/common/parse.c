@@ -60,3 +60,30 @@ int parse_size(const char *text, uint64_t *bytes)
 	*bytes = v << shift;
 	return 0;
 }
+
+int parse_percent(const char *text, uint32_t *ppm)
+{
+	uint32_t unit = PARSE_PPM_MAX / 100, decimals = 0;
+	const char *end;
+	uint64_t whole;
+	int rc = parse_prefix(text, &whole, &end);
+
+	if (rc)
+		return rc;
+	if (*end == '.') {
+		if (!isdigit((unsigned char)*++end))
+			return -EINVAL;
+		for (; isdigit((unsigned char)*end); end++) {
+			unit /= 10;
+			if (unit == 0)
+				return -EINVAL;
+			decimals += (uint32_t)(*end - '0') * unit;
+		}
+	}
+	if (strcmp(end, "%") != 0)
+		return -EINVAL;
+	if (whole > 100 || (whole == 100 && decimals))
+		return -ERANGE;
+	*ppm = (uint32_t)whole * (PARSE_PPM_MAX / 100) + decimals;
+	return 0;
+}

@@ -181,6 +181,10 @@ static void print_json_figures(const struct stats_figures *f)
 	printf("\"requests\": %" PRIu64 ", \"errors\": %" PRIu64 ", \"read_sectors\": %" PRIu64
 	       ", \"cache_hits\": %" PRIu64 ", \"cache_misses\": %" PRIu64,
 		f->requests, f->errors, f->read_sectors, f->cache_hits, f->cache_misses);
+	if (nr_lookups(f))
+		printf(", \"cache_hit_ratio\": %.6f", hit_percent(f) / 100);
+	else
+		printf(", \"cache_hit_ratio\": null");
 }
 
 void stats_print_json(const struct service_stats *stats)

@@ -302,11 +302,33 @@ without_uring_as_nobody() {
 }
 
 @test "blkback: the cache keeps to its percentage of the image" {
-	start_back_end --image="$WORK/disk1.img" --cache=64M --cache-percent=1 --cache-block=512
-	run -0 client 4 20000
-	eventually no_guest_left
-	eventually cache_is_between 20000 41943
-	unharmed
+	for options in "1% 20000 41943" "0.5% 10000 20971"; do
+		read -r part min max <<<"$options"
+		start_back_end --image="$WORK/disk1.img" --cache="$part" --cache-block=512
+		run -0 client 4 20000
+		eventually no_guest_left
+		eventually cache_is_between "$min" "$max"
+		unharmed
+		control shutdown
+		eventually nothing_runs
+		unset BACK_END
+	done
+}
+
+@test "blkback: a cache of 16 KiB works, by any block" {
+	for block in 512 4096; do
+		start_back_end --image="$WORK/disk1.img" --cache=16K --cache-block="$block"
+		run -0 client 4 10000
+		run -0 files_are_consistent "$(newest_client)"
+		eventually no_guest_left
+		eventually cache_is_between 16384 16384
+		line=$(stats_of 'domain=')
+		[ "$(figure "$line" cache_hits)" -gt 0 ]
+		unharmed
+		control shutdown
+		eventually nothing_runs
+		unset BACK_END
+	done
 }
 
 cache_is_between() { # MIN MAX
@@ -394,7 +416,7 @@ counted_all_cycles() {
 
 @test "blkback: wrong arguments have status 2 and say what is wrong" {
 	for args in "--nonsense" "extra" "--cache=x" "--cache=-1" "--cache-block=100" "--cache-block=8192" \
-		"--cache-block=768" "--cache-percent=101" "--policy=lazy" "--workers=0" "--workers=65" \
+		"--cache-block=768" "--cache=101%" "--cache=1.%" "--cache=1%%" "--policy=lazy" "--workers=0" "--workers=65" \
 		"--workers=" "--window=0" "--aio=none" "--log-level=loud" "-z" "--image" "--cache"; do
 		# shellcheck disable=SC2086 # a list
 		run -2 "$RF_BIN/blkback" $args

@@ -79,6 +79,10 @@ load lib
 	run -0 service stop --json
 	[ "$(json_get requests <<<"$output")" -eq 500 ]
 	[ "$(json_get clients <<<"$output" | perl -MJSON::PP -e 'print decode_json(<>)->[0]{requests}')" -eq 500 ]
+	run -0 json_get clients <<<"$output"
+	run -0 perl -MJSON::PP -e 'my $c = decode_json(<>)->[0];
+		printf "%.6f %.6f", $c->{cache_hit_ratio}, $c->{cache_hits} / 500' <<<"$output"
+	[ "${output% *}" = "${output#* }" ]
 	run -3 service status --json
 	[ "$(json_get running <<<"$output")" = false ]
 }

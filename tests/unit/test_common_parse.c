@@ -53,6 +53,30 @@ static void test_sizes(void **state)
 	assert_int_equal(parse_size("1P", &v), -EINVAL);
 }
 
+static void test_percentages(void **state)
+{
+	static const struct {
+		const char *text;
+		uint32_t ppm;
+	} good[] = {{"1%", 10000}, {"0.5%", 5000}, {"0%", 0}, {"100%", 1000000}, {"100.0%", 1000000},
+		{"0.0001%", 1}, {"12.34%", 123400}, {"007.25%", 72500}};
+	static const char *const bad[] = {"", "%", "1", "1 %", "1%%", ".5%", "1.%", "-1%", "+1%",
+		"1,5%", "1e1%", "1.00001%", "1%x", " 1%"};
+	uint32_t ppm = 42;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_int_equal(parse_percent(bad[i], &ppm), -EINVAL);
+	assert_int_equal(parse_percent("101%", &ppm), -ERANGE);
+	assert_int_equal(parse_percent("100.0001%", &ppm), -ERANGE);
+	assert_int_equal(parse_percent("18446744073709551616%", &ppm), -ERANGE);
+	assert_int_equal(ppm, 42);
+	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+		assert_int_equal(parse_percent(good[i].text, &ppm), 0);
+		assert_int_equal(ppm, good[i].ppm);
+	}
+}
+
 static void test_runtime_directory_path(void **state)
 {
 	char path[PATH_MAX], cwd[PATH_MAX];
@@ -120,6 +144,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_numbers),
 		cmocka_unit_test(test_sizes),
+		cmocka_unit_test(test_percentages),
 		cmocka_unit_test(test_runtime_directory_path),
 		cmocka_unit_test(test_runtime_directory_is_ours_alone),
 		cmocka_unit_test(test_messages_are_limited),
