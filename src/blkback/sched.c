@@ -7,10 +7,10 @@
 
 #include "common/clock.h"
 
+#define UNIT 256	  /* of a deficit: 4 KiB, so that weights count in fractions of it */
 #define QUANTUM 4	  /* units of 4 KiB a turn at the default weight, while domains compete */
 #define QUANTUM_ALONE 64
 #define EPOCH 64	  /* requests of a domain over which its peak is taken */
-#define MAX_COST 256	  /* units of 4 KiB of the largest request */
 #define BATCH 64	  /* requests a run: then completions and answers get their turn */
 
 void sched_init(struct sched *sched, unsigned int window)
@@ -289,7 +289,7 @@ static unsigned int run_sparse(struct sched *sched, struct sched_image *si)
 		if (client->nr_in_flight || !client->sparse)
 			continue;
 		cost = take_one(sched, client);
-		client->deficit -= (int)cost;
+		client->deficit -= (int)cost * UNIT;
 		nr += cost > 0;
 	}
 	return nr;
@@ -311,16 +311,23 @@ static uint32_t weight_of(const struct sched_client *client)
 	return weight ? weight : SCHED_WEIGHT_DEFAULT;
 }
 
+/* What a turn adds to the client's deficit. At least 1: UNIT is the default weight or more. */
+static int quantum_of(const struct sched_client *client, bool competing)
+{
+	_Static_assert(QUANTUM * UNIT >= SCHED_WEIGHT_DEFAULT, "every weight counts");
+
+	return competing ? (int)(QUANTUM * UNIT / SCHED_WEIGHT_DEFAULT * weight_of(client))
+			 : QUANTUM_ALONE * UNIT;
+}
+
 /* The head's turn, until its deficit or its requests are used up or the window is full. */
 static unsigned int run_turn(
 	struct sched *sched, struct sched_client *client, bool competing, unsigned int max)
 {
-	int quantum = competing ? (int)(QUANTUM * weight_of(client) / SCHED_WEIGHT_DEFAULT)
-				: QUANTUM_ALONE;
 	unsigned int nr = 0, cost;
 
 	if (client->deficit <= 0)
-		client->deficit += quantum > 0 ? quantum : 1;
+		client->deficit += quantum_of(client, competing);
 	while (client->deficit > 0 && nr < max) {
 		if (competing && window_full(sched, client->image))
 			return nr;
@@ -329,7 +336,7 @@ static unsigned int run_turn(
 			client->deficit = 0;
 			break;
 		}
-		client->deficit -= (int)cost;
+		client->deficit -= (int)cost * UNIT;
 		nr++;
 	}
 	return nr;
@@ -361,19 +368,47 @@ static unsigned int run_round(
 	return nr;
 }
 
+/*
+ * A round gave nobody anything: as many more as it takes until the next one does, all at once. A
+ * small weight may need thousands for a large request.
+ */
+static void pass_rounds(struct sched_image *si, bool competing)
+{
+	const struct sched_client *first = NULL;
+	struct sched_client *client;
+	int nr = 0, needed;
+
+	list_for_each(client, &si->active, active_link) {
+		if (client->deficit >= 0)
+			continue;
+		needed = -client->deficit / quantum_of(client, competing);
+		if (!first || needed < nr)
+			nr = needed;
+		first = client;
+	}
+	list_for_each(client, &si->active, active_link) {
+		if (client->deficit < 0)
+			client->deficit += nr * quantum_of(client, competing);
+	}
+}
+
 static unsigned int run_image(struct sched *sched, struct sched_image *si)
 {
 	bool competing =
 		atomic_load_explicit(&si->image->nr_active, memory_order_relaxed) > 1;
-	unsigned int nr = 0, rounds = 0;
+	unsigned int nr, rounds = 0;
 	bool in_debt;
 
-	if (competing)
-		nr += run_sparse(sched, si);
-	/* Debts are paid off here and now: a round without a request would be taken for idleness. */
-	do
-		nr += run_round(sched, si, competing, BATCH - nr, &in_debt);
-	while (nr == 0 && in_debt && ++rounds < MAX_COST);
+	nr = competing ? run_sparse(sched, si) : 0;
+	nr += run_round(sched, si, competing, BATCH - nr, &in_debt);
+	/*
+	 * Debts are paid off here and now: a round without a request would be taken for idleness.
+	 * Each time at least one client takes a request or turns out to have none.
+	 */
+	while (nr == 0 && in_debt && rounds++ <= si->nr_clients) {
+		pass_rounds(si, competing);
+		nr = run_round(sched, si, competing, BATCH, &in_debt);
+	}
 	return nr;
 }
 

@@ -51,7 +51,7 @@ struct sched_client {
 	struct sched_image *image;
 	struct image_domain *domain; /* what other workers share of it */
 	unsigned int domid;
-	int deficit; /* units of 4 KiB that it may still take in its turn */
+	int deficit; /* 256ths of 4 KiB that it may still take in its turn; below 0: a debt */
 	unsigned int nr_in_flight;
 	/* The most that it had outstanding, in this epoch of its requests and the one before. */
 	unsigned int peak, last_peak, nr_in_epoch;
