@@ -145,9 +145,12 @@ class Instance:
             if fields["name"] == "blkback":
                 self.backend_pid = int(fields["pid"])
 
-    def define(self, disk, target):
-        """A disk that loads may name; read-only, so instances can share an image."""
-        self.control("disk-define", name=disk, target=target, backend="blkback")
+    def define(self, disk, target, **share):
+        """A disk that loads may name; read-only, so instances can share an image.
+
+        `share`: its weight and limits (docs/protocol/control.md).
+        """
+        self.control("disk-define", name=disk, target=target, backend="blkback", **share)
 
     def log_tail(self):
         """The end of the instance's log, for error messages."""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Fairness: what guests get of one disk when they use it together, however much they ask for.
 
-A group is a list of loads that begin and end together. To add one (weights, limits): name it in
-make_plan with an instance whose disk is defined so, and give it rows.
+A group is a list of loads that begin and end together. To add one: name it in make_plan with an
+instance whose disk is defined so, and give it rows.
 """
 
 from harness import Bench, Defaults, Slice
@@ -14,6 +14,14 @@ SMALL, BIG = 1, 64  # requests outstanding of a small and of a big guest
 DISKS = {"null": 2.0, "disk1": 2.5}  # how much worse the small one's p99 may get
 OPEN_WINDOW = 4096  # as good as none
 SINGLE_TARGET = 0.5
+WEIGHTS = (1, 2, 4)
+WEIGHT_UNIT = 100
+WEIGHT_TARGET = 0.03  # how far a guest may be from its share
+# Where the guests compete for the disk; of the null driver each gets what its processor can take.
+WEIGHTED = "disk1"
+# A limited disk: what it is limited to a second, and the size of a request.
+LIMITS = {"iops": (5000, 512), "bps": (20_000_000, 4096)}
+LIMIT_TARGET = 0.02
 IMAGE_MB = 256
 
 ALONE, FOUR, FIVE = "a single thread alone", "four clients", "four clients and a single thread"
@@ -23,7 +31,8 @@ TEXT = (
     f"exercise: clients with {', '.join(map(str, THREADS[:-1]))} and {THREADS[-1]} blocking "
     "threads, and one with a single thread beside them. Then two guests, one with a single request "
     f"outstanding and one with {BIG}; without a window the back end gives the disk all that "
-    "there is."
+    "there is. Then three guests on one image with weights "
+    f"{':'.join(map(str, WEIGHTS))}, each with {BIG} outstanding, and guests whose disk is limited."
 )
 
 
@@ -54,6 +63,45 @@ def depths_group(instance, disk, depths):
     return call
 
 
+def weights_group(instance):
+    """Guests with weights that all want more than they get: the rate of each, and how far their
+    shares are from what they should be."""
+
+    def call():
+        results = instance.load_together(
+            [{"disk": f"weight-{weight}", "depth": BIG} for weight in WEIGHTS])
+        rates = [result["rate"] for result in results]
+        shares = [rate / sum(rates) * sum(WEIGHTS) / weight
+                  for rate, weight in zip(rates, WEIGHTS)]
+        metrics = {f"rate_{weight}": rate for weight, rate in zip(WEIGHTS, rates)}
+        return {**metrics, "off": max(abs(share - 1) for share in shares)}
+
+    return call
+
+
+def limit_group(instance, disk, limit):
+    """A guest whose disk is limited: what it gets of that, and how far it is from its limit."""
+    bound, size = LIMITS[limit]
+
+    def call():
+        with instance.turn():
+            load = instance.start_load(disk=f"{disk}-{limit}", depth=BIG, size=size)
+            rate = instance.finish_load(load)["rate"] * (size if limit == "bps" else 1)
+        return {"operations" if limit == "iops" else "bytes_rate": rate,
+                "off": abs(rate / bound - 1)}
+
+    return call
+
+
+def define_disks(instance, targets):
+    """Those with weights and limits, as their groups name them."""
+    for weight in WEIGHTS:
+        instance.define(f"weight-{weight}", targets[WEIGHTED], weight=weight * WEIGHT_UNIT)
+    for disk, target in targets.items():
+        for limit, (bound, _) in LIMITS.items():
+            instance.define(f"{disk}-{limit}", target, **{limit: bound})
+
+
 def make_plan(windowed, unlimited):
     """Every group, those that are compared one after the other."""
     plan = [Slice("threads", ALONE, threads_group(windowed, (1,))),
@@ -63,6 +111,8 @@ def make_plan(windowed, unlimited):
         plan += [Slice("alone", disk, depths_group(windowed, disk, (SMALL,))),
                  Slice("window", disk, depths_group(windowed, disk, (SMALL, BIG))),
                  Slice("no window", disk, depths_group(unlimited, disk, (SMALL, BIG)))]
+        plan += [Slice(limit, disk, limit_group(windowed, disk, limit)) for limit in LIMITS]
+    plan.append(Slice("weights", WEIGHTED, weights_group(windowed)))
     return plan
 
 
@@ -104,14 +154,34 @@ def neighbours(report, samples):
                  ["disk", "", "its p99, us", "its rate", f"rate of the one with {BIG}"], lines)
 
 
+def weights_and_limits(report, samples):
+    """What toolstacks ask for."""
+    ratio = ":".join(map(str, WEIGHTS))
+    report.at_most(f"{WEIGHTED}: guests with weights {ratio}, the one farthest from its share",
+                   samples.values("weights", WEIGHTED, "off"), WEIGHT_TARGET)
+    for disk in DISKS:
+        for limit, (bound, _) in LIMITS.items():
+            report.at_most(f"{disk}: a disk with {limit}={bound}, how far from its limit",
+                           samples.values(limit, disk, "off"), LIMIT_TARGET)
+    report.table("Requests per second of guests with weights",
+                 ["disk", *(f"weight {weight}" for weight in WEIGHTS)],
+                 [[WEIGHTED, *(spread(samples.summary("weights", WEIGHTED, f"rate_{weight}"))
+                               for weight in WEIGHTS)]])
+    report.table("Limited disks", ["disk", "operations per second", "bytes per second"],
+                 [[disk, spread(samples.summary("iops", disk, "operations")),
+                   spread(samples.summary("bps", disk, "bytes_rate"))] for disk in DISKS])
+
+
 def main(options):
     """Measures and reports."""
     with Bench("fair", options, Defaults(rounds=5, ms=1500)) as bench:
         image = bench.image(IMAGE_MB)
         windowed = bench.instance("window", image)
         unlimited = bench.instance("no-window", image, window=OPEN_WINDOW)
+        define_disks(windowed, {"null": "null:1G", "disk1": image})
         samples = bench.measure(make_plan(windowed, unlimited))
         report = Report(bench, "Fairness", TEXT)
         exercise(report, samples)
         neighbours(report, samples)
+        weights_and_limits(report, samples)
         report.write(samples)
