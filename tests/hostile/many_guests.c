@@ -70,17 +70,20 @@ static void guest_remove(void)
 	rf_domain_leave(guest->dom);
 }
 
-static void hog(void)
-{
+static struct {
 	struct rf_domain *dom;
 	xengntshr_handle *shr;
+} hog;
+
+static void hog_open(void)
+{
 	unsigned int nr = 0;
 	uint32_t ref;
 
-	CHECK(rf_domain_enter("hog", &dom, error, sizeof(error)) == 0);
-	shr = xengntshr_open(NULL, 0);
-	CHECK(shr);
-	while (xengntshr_share_pages(shr, rf_domain_id(dom), 1, &ref, 1))
+	CHECK(rf_domain_enter("hog", &hog.dom, error, sizeof(error)) == 0);
+	hog.shr = xengntshr_open(NULL, 0);
+	CHECK(hog.shr);
+	while (xengntshr_share_pages(hog.shr, rf_domain_id(hog.dom), 1, &ref, 1))
 		nr++;
 	CHECK(errno == EMFILE && nr > 50);
 }
@@ -93,7 +96,7 @@ int main(int argc, char **argv)
 	CHECK(max > 0 && max <= MAX);
 	fdlimit_raise();
 	if (argc > 2)
-		hog();
+		hog_open();
 	while (nr_guests < max && !refused)
 		refused = !guest_add();
 	for (unsigned int i = 0; i < nr_guests; i++)
@@ -106,5 +109,7 @@ int main(int argc, char **argv)
 	}
 	while (nr_guests)
 		guest_remove();
+	xengntshr_close(hog.shr);
+	rf_domain_leave(hog.dom);
 	return 0;
 }
