@@ -56,7 +56,7 @@ $(addprefix $(TEST_DIR)/fuzz/replay_,$(call fuzzers_of,$(1))): $(TEST_DIR)/fuzz/
 endef
 $(foreach part,$(FUZZ_PARTS),$(eval $(call replay_rule,$(part))))
 
-test-programs: all $(UNIT_TESTS) $(HOSTILE) $(FUZZ_REPLAY)
+test-programs: all examples $(UNIT_TESTS) $(HOSTILE) $(FUZZ_REPLAY)
 
 # ---- running ----
 
@@ -96,9 +96,6 @@ XEN_SCENARIOS := $(filter-out %/speed.sh,$(sort $(wildcard lab/xen/scenarios/*.s
 check-xen: test-programs
 	$(TEST_ENV) RF_LAB='$(abspath $(O))/build/lab-xen' \
 		$(PROVE) --exec lab/xen/run $(XEN_SCENARIOS)
-
-# Guests run one of the examples.
-check check-system check-xen: examples
 
 # ---- fuzzing: libFuzzer needs clang ----
 

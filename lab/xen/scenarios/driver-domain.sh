@@ -14,6 +14,9 @@ need "a client starts" start_guest pv client "$(disk_spec /dev/one xvda rw stora
 say_negotiated client
 check_disk client xvda /dev/one
 check_dbench client xvda
+need "a second disk in it" guest_run storage "make-disk two 32"
+GUEST_MB=160 need "a PVH client starts" start_guest pvh other "$(disk_spec /dev/two xvda rw storage)"
+check_disk other xvda /dev/two
 check "block-detach ends in order" detach client xvda
 check "nothing is left of the disk in xenstore" eventually gone "$(back_path client)"
 say "$(guest_run storage 'cat /tmp/blkback.log')"

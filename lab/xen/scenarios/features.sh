@@ -8,7 +8,7 @@ need "a file on ext4" make_file plain 32
 file=$disk
 need "a disk to be read only" make_disk readonly 16
 need "a disk for another guest" make_disk other 32
-need "blkback starts" start_blkback
+need "blkback starts" start_blkback --workers=2
 
 # A front end keeps pages for all its slots: larger rings need a larger guest.
 GUEST_MB=256 GUEST_VCPUS=2 GUEST_EXTRA='xen_blkfront.max_ring_page_order=2' need "a guest with four disks starts" \
@@ -16,6 +16,8 @@ GUEST_MB=256 GUEST_VCPUS=2 GUEST_EXTRA='xen_blkfront.max_ring_page_order=2' need
 	"$(disk_spec "$file" xvdc)" "$(disk_spec /dev/readonly xvdd ro)"
 say_negotiated guest xvda
 say_negotiated guest xvdb
+check "a guest with two processors uses two queues" \
+	same 2 "$(xenstore-read "$(front_path guest xvda)/multi-queue-num-queues")"
 check "the guest took a ring of four pages" node_is "$(front_path guest xvda)/ring-page-order" 2
 check_disk guest xvda /dev/small 512
 check_disk guest xvdb /dev/large 4096

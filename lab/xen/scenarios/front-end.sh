@@ -20,7 +20,7 @@ check_front() {
 	say "$who: $(guest_run "$1" 'disk -q 2 info' | tr '\n' ' ')"
 	check "$who: the disk is filled" on_back blkcheck fill "$2" $RANDOM
 	check "$who: our front end reads what the disk holds" front_sums_agree "$@"
-	check "$who: random writes, flushed, are read back" guest_run "$1" "disk verify $RANDOM 400"
+	check "$who: random writes, flushed, are read back" guest_run "$1" "disk -q 2 verify $RANDOM 400"
 	check "$who: what it wrote is on the disk" front_sums_agree "$@"
 	check "$who: a file system keeps its files and is clean" guest_run "$1" fs-copy
 	check "$who: discarded sectors" guest_run "$1" 'disk discard 0 2048 && disk read 0 2048 | cmp -n 1048576 - /dev/zero'
@@ -32,7 +32,7 @@ check_front() {
 need "a disk" make_disk one 32
 need "a disk to be read only" make_disk two 16
 need "a disk of 4096-byte sectors" make_disk large 32 4096
-need "blkback starts" start_blkback
+need "blkback starts" start_blkback --workers=2
 need "a guest starts" start_front guest "$(disk_spec /dev/one)" "$(disk_spec /dev/two xvdb ro)"
 check_front guest /dev/one
 check "guest: requests that must be refused are, and the good ones between them served" \

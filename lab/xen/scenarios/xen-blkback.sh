@@ -7,4 +7,7 @@ need "a PV guest starts" start_guest pv guest "$(disk_spec "$disk")"
 say_negotiated guest
 check_disk guest xvda "$disk"
 check_dbench guest xvda
+need "a second disk" make_disk two 32
+need "a PVH guest starts" start_guest pvh other "$(disk_spec /dev/two)"
+check_disk other xvda /dev/two
 check "block-detach ends in order" detach guest xvda
