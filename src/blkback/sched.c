@@ -147,6 +147,7 @@ void sched_polled(struct queue *queue)
 	count_sparse(client, is_sparse(client));
 	/* It had no work, so it goes first now; the turn that this gives it is paid for. */
 	list_insert(&client->image->active, &client->active_link);
+	client->image->nr_active++;
 	client->deficit = 0;
 	count_active(client, true);
 }
@@ -158,6 +159,7 @@ void sched_unpolled(struct queue *queue)
 	if (--client->nr_polled)
 		return;
 	list_del(&client->active_link);
+	client->image->nr_active--;
 	count_sparse(client, false);
 	count_active(client, false);
 }
@@ -346,7 +348,7 @@ static unsigned int run_turn(
 static unsigned int run_round(
 	struct sched *sched, struct sched_image *si, bool competing, unsigned int max, bool *in_debt)
 {
-	unsigned int nr = 0, turns = si->nr_clients;
+	unsigned int nr = 0, turns = si->nr_active; /* idle guests cost nothing */
 	struct sched_client *client;
 
 	*in_debt = false;
@@ -405,7 +407,7 @@ static unsigned int run_image(struct sched *sched, struct sched_image *si)
 	 * Debts are paid off here and now: a round without a request would be taken for idleness.
 	 * Each time at least one client takes a request or turns out to have none.
 	 */
-	while (nr == 0 && in_debt && rounds++ <= si->nr_clients) {
+	while (nr == 0 && in_debt && rounds++ <= si->nr_active) {
 		pass_rounds(si, competing);
 		nr = run_round(sched, si, competing, BATCH, &in_debt);
 	}

@@ -41,7 +41,7 @@ struct sched_image {
 	struct image *image;
 	struct list active; /* clients with polled queues; the head's turn is on */
 	struct list clients;
-	unsigned int nr_clients;
+	unsigned int nr_active, nr_clients;
 	unsigned int nr_in_flight; /* this worker's share of what is at the device */
 };
 

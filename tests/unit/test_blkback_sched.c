@@ -23,6 +23,7 @@ struct guest {
 	bool has_work;
 	unsigned int cost; /* of each of its requests, in units of 4 KiB */
 	uint64_t taken;	   /* units */
+	unsigned int nr_looks; /* at its ring */
 };
 
 static struct {
@@ -48,6 +49,7 @@ unsigned int __wrap_queue_take(struct queue *queue)
 bool __wrap_queue_has_work(struct queue *queue);
 bool __wrap_queue_has_work(struct queue *queue)
 {
+	guest_of(queue)->nr_looks++;
 	return guest_of(queue)->has_work;
 }
 
@@ -162,12 +164,35 @@ static void a_weight_that_changes_counts_at_once(void **state)
 	world_close();
 }
 
+/* Guests whose rings are not polled cost nothing, however many they are. */
+static void idle_guests_take_no_turns(void **state)
+{
+	static const uint32_t weights[NR_GUESTS] = {1, 1, 1};
+	static const unsigned int costs[NR_GUESTS] = {1, 1, 1};
+
+	(void)state;
+	world_open(weights, costs);
+	for (unsigned int i = 1; i < NR_GUESTS; i++) {
+		world.guests[i].queue.polled = false;
+		sched_unpolled(&world.guests[i].queue);
+	}
+	world.guests[0].has_work = false;
+	assert_int_equal(sched_run(&world.sched), 0);
+	assert_int_equal(world.guests[0].nr_looks, 1);
+	for (unsigned int i = 1; i < NR_GUESTS; i++) {
+		assert_int_equal(world.guests[i].nr_looks, 0);
+		sched_polled(&world.guests[i].queue);
+	}
+	world_close();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(shares_are_as_the_weights),
 		cmocka_unit_test(whoever_has_work_is_served_at_once),
 		cmocka_unit_test(a_weight_that_changes_counts_at_once),
+		cmocka_unit_test(idle_guests_take_no_turns),
 	};
 
 	cmocka_set_message_output(CM_OUTPUT_TAP);
