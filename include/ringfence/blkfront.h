@@ -147,6 +147,7 @@ struct rf_blk_io {
 	struct {
 		struct rf_blk_io *next;
 		unsigned int nr_pieces;
+		unsigned int stamps;
 	} priv;
 };
 

@@ -16,6 +16,7 @@
 
 #include "blkback/options.h"
 #include "blkback/stats.h"
+#include "blkback/trace.h"
 #include "blkback/vbd.h"
 #include "blkback/worker.h"
 #include "blkback/xenhost.h"
@@ -220,6 +221,7 @@ static int run_domain(struct vbd_context *ctx, const struct options *opt, int si
 			strerror(errno));
 		return 1;
 	}
+	trace_open(ctx->trace, ctx->xs);
 	rc = start_workers(ctx, opt);
 	if (rc == 0)
 		rc = announce(ctx);
@@ -234,16 +236,18 @@ static int run_domain(struct vbd_context *ctx, const struct options *opt, int si
 		worker_destroy(ctx->workers[i]);
 	free(ctx->workers);
 	vbd_free_all(ctx);
+	trace_close(ctx->trace, ctx->xs);
 	xs_close(ctx->xs);
 	return status;
 }
 
 static int run(const struct options *opt)
 {
+	struct trace trace = {0};
 	struct vbd_totals totals = {
 		.max_gone_nodes = xenhost_is_real() ? GONE_NODES_MAX_XEN : GONE_NODES_MAX};
 	struct vbd_context ctx = {.cache = opt->cache, .offer = opt->offer,
-		.any_script = opt->any_script, .totals = &totals, .post = post};
+		.any_script = opt->any_script, .totals = &totals, .trace = &trace, .post = post};
 	struct image *kept = NULL;
 	char error[192] = "out of memory";
 	int signal_fd, status;

@@ -7,7 +7,9 @@
 #include <stdlib.h>
 
 #include "blkback/request.h"
+#include "blkback/trace.h"
 #include "blkback/worker.h"
+#include "common/clock.h"
 
 /* Grants are persistent only if the front end offers that: it must keep them. */
 static enum grant_mode grant_mode_of(const struct queue_config *config)
@@ -57,6 +59,7 @@ int queue_create(const struct queue_config *config, struct worker *worker, struc
 		queue_max_persistent(RING_SIZE(&queue->ring)));
 	if (rc)
 		goto err_requests;
+	stamps_sets_init(&queue->stamps, config->trace);
 	queue->waiting_tail = &queue->waiting;
 	list_init(&queue->polled_link);
 	list_init(&queue->unpushed_link);
@@ -183,6 +186,8 @@ unsigned int queue_take(struct queue *queue)
 		put_request(queue, req);
 		return 0;
 	}
+	if (stamps_is_sampled(queue->ring.req_cons))
+		req->stamps = (uint8_t)stamps_begin(&queue->stamps, queue->ring.req_cons);
 	queue->ring.req_cons++;
 	queue->nr_in_flight++;
 	return request_start(req);
@@ -209,6 +214,8 @@ void queue_answer(struct queue *queue, struct request *req, int16_t status)
 	slot_write_response(
 		queue->config.abi, &queue->ring, queue->ring.rsp_prod_pvt, &answer.rsp);
 	queue->ring.rsp_prod_pvt++;
+	if (request_is_sampled(req))
+		trace_answered(req, status);
 	put_request(queue, req);
 	queue->nr_in_flight--;
 	worker_answered(queue->worker, queue);
@@ -218,6 +225,8 @@ void queue_push(struct queue *queue)
 {
 	blkif_sring_t *sring = queue->ring.sring;
 	uint32_t prod = queue->ring.rsp_prod_pvt, old;
+	/* Before the front end can see the answers. */
+	uint64_t published_ns = queue->answered_stamps ? clock_ns() : 0;
 
 	/* Only we write rsp_prod, but the page is the guest's: our own copy would do as well, if
 	 * it were wrong the guest would miss its notification and nobody else. */
@@ -231,6 +240,8 @@ void queue_push(struct queue *queue)
 	xen_mb();
 	if (prod - ring_load_event(&sring->rsp_event) < prod - old)
 		worker_notify(queue->worker, queue->config.port);
+	if (published_ns)
+		trace_published(queue, published_ns);
 	queue->unpushed = false;
 }
 

@@ -20,6 +20,7 @@
 #include "blkback/slot.h"
 #include "common/list.h"
 #include "common/log.h"
+#include "common/stamps.h"
 
 struct worker;
 struct queue;
@@ -48,6 +49,7 @@ static inline uint32_t queue_max_persistent(unsigned int nr_slots)
 struct queue_config {
 	unsigned int domid;
 	unsigned int device;
+	unsigned int nr; /* among the device's queues */
 	blkif_sring_t *sring; /* mapped, nr_ring_pages pages */
 	unsigned int nr_ring_pages;
 	evtchn_port_t port;
@@ -60,6 +62,7 @@ struct queue_config {
 	bool can_discard; /* discards were offered to the front end */
 	struct image *image;
 	struct sched_share *share; /* weight and limits (sched.h), outlives the queue; or NULL */
+	struct stamps_area *trace; /* for the stamps of sampled requests; or NULL */
 };
 
 struct queue {
@@ -87,6 +90,8 @@ struct queue {
 	struct list client_link;
 	struct ratelimit log_limit;
 	struct queue_stats stats;
+	uint32_t answered_stamps; /* handles, as bits, of sampled requests that await queue_push */
+	struct stamps_sets stamps;
 	/* Called on the worker when a detach is complete, or (once) when the ring is broken. */
 	void (*detached)(struct queue *queue);
 	void (*broke)(struct queue *queue);

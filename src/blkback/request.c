@@ -78,6 +78,7 @@ static void io_done(struct driver_io *io)
 {
 	struct request *req = container_of(io, struct request, io);
 
+	request_stamp(req, BACK_DRIVER_COMPLETED);
 	worker_io_ended(req->queue->worker, req->queue);
 	finish(req);
 }
@@ -90,10 +91,12 @@ static bool offer(struct request *req)
 	struct driver_disk *disk = queue->config.image->disk;
 
 	worker_io_begins(queue->worker, queue);
+	request_stamp(req, BACK_DRIVER_SUBMITTED);
 	switch (disk->driver->submit(disk, worker_aio(queue->worker), &req->io)) {
 	case DRIVER_QUEUED:
 		return true;
 	case DRIVER_COMPLETED:
+		request_stamp(req, BACK_DRIVER_COMPLETED);
 		worker_io_ended(queue->worker, queue);
 		finish(req);
 		return true;
@@ -174,8 +177,9 @@ bool request_advance(struct request *req)
 
 /* ---- starting ---- */
 
-static void go(struct request *req, enum driver_op op, enum request_stage stage)
+static inline void go(struct request *req, enum driver_op op, enum request_stage stage)
 {
+	request_stamp(req, BACK_VALIDATED);
 	req->io.op = op;
 	req->io.offset = req->sector * SECTOR_SIZE;
 	req->io.len = req->nr_sectors * SECTOR_SIZE;

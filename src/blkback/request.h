@@ -40,10 +40,23 @@ struct request {
 	uint8_t buffer_class;
 	uint8_t grant_mode;	     /* an enum grant_mode, not GRANT_AUTO */
 	uint8_t stage;		     /* an enum request_stage */
+	uint8_t stamps;		     /* handle of its stamps, from taken to answered, if it is sampled; else 0 */
 	bool mapped;		     /* segments->refs are held */
 	bool fills;		     /* the buffer gets a whole block, for the cache */
 	bool guarded;		     /* request_guard was called */
 };
+
+static inline bool request_is_sampled(const struct request *req)
+{
+	return __builtin_expect(req->stamps != 0, 0);
+}
+
+/* The request has come to a stage: one of the BACK_ stamps. */
+static inline void request_stamp(struct request *req, unsigned int stamp)
+{
+	if (request_is_sampled(req))
+		stamps_mark(&req->queue->stamps, req->stamps, stamp);
+}
 
 /* ---- for queue.c ---- */
 

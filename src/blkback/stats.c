@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "blkback/worker.h"
+#include "common/clock.h"
 
 #define TEXT_SIZE 320
 
@@ -67,8 +68,9 @@ static void publish_vbd(struct vbd *vbd, const char *state)
 	print(text, sizeof(text), &counts);
 	snprintf(node, sizeof(node), "%u-%u", vbd->domid, vbd->device);
 	stats_check(vbd->ctx, xenbus_printf(vbd->ctx->xs, XBT_NULL, "data/stats/vbd", node,
-		"domain=%u name=%.64s device=%u state=%s %s", vbd->domid,
-		vbd->name ? vbd->name : "?", vbd->device, state, text));
+		"domain=%u name=%.64s device=%u state=%s %s time_ms=%llu", vbd->domid,
+		vbd->name ? vbd->name : "?", vbd->device, state, text,
+		(unsigned long long)(clock_ns() / NSEC_PER_MSEC)));
 }
 
 /* True if the vbd counted anything since it was published. */

@@ -17,6 +17,7 @@
 #define VBD_MAX_RING_PAGE_ORDER 4u
 #define VBD_MAX_QUEUES 16u
 
+struct trace;
 struct vbd;
 
 /* What a worker tells about a queue; VBD_QUEUE_DETACHED is the last. */
@@ -44,6 +45,7 @@ struct vbd_context {
 	struct image_cache_config cache;
 	struct vbd_offer offer;
 	bool any_script;	   /* serve also disks whose hotplug script is not ours */
+	struct trace *trace;
 	const char *sysfs;	   /* where to look for a rival in the kernel; NULL: nowhere */
 	struct worker **workers;
 	unsigned int nr_workers, next_worker;

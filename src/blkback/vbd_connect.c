@@ -12,6 +12,7 @@
 #include <xen/io/protocols.h>
 
 #include "blkback/stats.h"
+#include "blkback/trace.h"
 #include "blkback/vbd_internal.h"
 #include "blkback/worker.h"
 
@@ -157,6 +158,7 @@ static const char *make_queue(
 {
 	const struct vbd_offer *offer = &vbd->ctx->offer;
 	struct queue_config config = {.domid = vbd->domid, .device = vbd->device,
+		.nr = (unsigned int)(vq - vbd->queues), .trace = &vbd->ctx->trace->area,
 		.sring = vq->ring, .nr_ring_pages = vbd->nr_ring_pages, .port = vq->port,
 		.abi = front->abi, .grant_mode = offer->grants,
 		.front_persistent = front->persistent,

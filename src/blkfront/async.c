@@ -46,6 +46,7 @@ static int fill_pieces(struct blk_queue *queue, struct rf_blk_io *io, uint32_t *
 	} while (nr_left);
 	io->result = 0;
 	io->priv.nr_pieces = nr;
+	io->priv.stamps = 0;
 	return (int)nr;
 }
 
@@ -121,6 +122,8 @@ static int take_done(struct blk_queue *queue, struct rf_blk_io **done, unsigned 
 	pthread_mutex_lock(&queue->done_lock);
 	while (nr < max && queue->done_head) {
 		done[nr] = queue->done_head;
+		if (__builtin_expect(done[nr]->priv.stamps != 0, 0))
+			blk_trace_io_awake(queue, done[nr]);
 		queue->done_head = done[nr++]->priv.next;
 	}
 	if (!queue->done_head)

@@ -47,6 +47,7 @@ static void blk_destroy(struct rf_blk *blk)
 	if (blk->gntshr)
 		blk_regions_fini(blk);
 	close_queues(blk, 0);
+	blk_trace_close(blk);
 	if (blk->gntshr)
 		xengntshr_close(blk->gntshr);
 	xenbus_fini(&blk->dev);
@@ -225,6 +226,7 @@ int rf_blk_open(const char *vdev, const struct rf_blk_options *options, struct r
 		blk_destroy(blk);
 		return err;
 	}
+	blk_trace_open(blk);
 	*out = blk;
 	return 0;
 }

@@ -27,6 +27,7 @@
 #include "blkfront/xenbus.h"
 #include "common/list.h"
 #include "common/poll_window.h"
+#include "common/stamps.h"
 
 #define BLK_PAGE_SIZE 4096u
 #define BLK_SECTORS_PER_PAGE (BLK_PAGE_SIZE / RF_BLK_SECTOR_SIZE)
@@ -53,6 +54,7 @@ struct blk_slot {
 	uint32_t generation;   /* makes the ids of a slot's successive requests differ */
 	int result;	       /* of a blocking request; valid when WORD_PENDING is clear */
 	bool bounced;	       /* data go through this slot's bounce pages */
+	uint8_t stamps;	       /* handle, of a sampled request until it is answered; else 0 */
 	struct rf_blk_io *io;  /* NULL: a blocking call's */
 	void *buf;	       /* the caller's memory */
 	uint32_t len_bytes;
@@ -144,6 +146,9 @@ struct blk_queue {
 	_Atomic uint32_t nr_quick;   /* waits that ended at once, not noted yet */
 	struct poll_window window;   /* of the time between answers while somebody waits */
 	struct poll_crowd crowd;
+
+	/* Sampled requests. */
+	alignas(BLK_CACHE_LINE) struct stamps_sets stamps;
 };
 
 /* A disk: what its queues share. Nothing here is written on the way of a request. */
@@ -159,6 +164,7 @@ struct rf_blk {
 	unsigned int max_segments;	  /* of one request; above 11 it is an indirect one */
 	unsigned int max_request_sectors; /* of one asynchronous request */
 	struct xenbus_details details;
+	struct stamps_area trace;
 
 	_Atomic uint64_t nr_sectors;
 	_Atomic int broken; /* 0, or the error that every call gets from now on */
@@ -320,6 +326,26 @@ static inline uint8_t *blk_bounce(const struct blk_queue *queue, uint32_t slot)
 
 	return queue->bounce[slot / BLK_CHUNK_SLOTS] + page * BLK_PAGE_SIZE;
 }
+
+/* ---- trace.c: stamps of sampled requests; any thread ---- */
+
+/*
+ * Shares a page with domain 0 and says so in the store. Where that cannot be done, nothing is
+ * traced. Close is legal in every stage of opening, and before gntshr and dev are closed.
+ */
+void blk_trace_open(struct rf_blk *blk);
+void blk_trace_close(struct rf_blk *blk);
+
+/* A request goes to this index of the ring, which is one to be sampled. */
+void blk_trace_submitted(struct blk_queue *queue, struct blk_slot *slot, uint32_t index)
+	STAMPS_SELDOM;
+
+/* A piece of an asynchronous request was answered: its stamps go on with the request. */
+void blk_trace_piece(struct blk_queue *queue, struct blk_slot *slot) STAMPS_SELDOM;
+
+/* The caller has the result (0 or an error): of a slot's request, of an asynchronous one. */
+void blk_trace_slot_awake(struct blk_queue *queue, struct blk_slot *slot, int result) STAMPS_SELDOM;
+void blk_trace_io_awake(struct blk_queue *queue, struct rf_blk_io *io) STAMPS_SELDOM;
 
 static inline void cpu_relax(void)
 {

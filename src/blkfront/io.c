@@ -36,6 +36,8 @@ static void transfer_finish_one(struct transfer *t)
 	err = blk_wait(&w);
 	if (!err)
 		err = slot->result;
+	if (__builtin_expect(slot->stamps != 0, 0))
+		blk_trace_slot_awake(queue, slot, err);
 	if (!err && slot->bounced && t->op == RF_BLK_READ)
 		memcpy(slot->buf, blk_bounce(queue, nr), slot->len_bytes);
 	if (err && !t->err)

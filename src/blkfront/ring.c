@@ -86,6 +86,8 @@ static void place_request(struct blk_queue *queue, uint32_t nr)
 	struct blk_slot *slot = &queue->slots[nr];
 	RING_IDX prod = queue->ring.req_prod_pvt;
 
+	if (stamps_is_sampled(prod))
+		blk_trace_submitted(queue, slot, prod);
 	slot->req.id = (uint64_t)++slot->generation << 32 | queue->nr << 16 | nr;
 	ring_copy_to(RING_GET_REQUEST(&queue->ring, prod), &slot->req, request_size(&slot->req));
 	/*
@@ -151,6 +153,8 @@ static void finish_io(struct blk_queue *queue, struct blk_slot *slot, int result
 		memcpy(slot->buf, blk_bounce(queue, nr), slot->len_bytes);
 	if (result)
 		io->result = result;
+	if (__builtin_expect(slot->stamps != 0, 0))
+		blk_trace_piece(queue, slot);
 	if (--io->priv.nr_pieces == 0) {
 		io->priv.next = NULL;
 		*batch->tail = io;
@@ -222,6 +226,8 @@ static const char *take_response(struct blk_queue *queue, RING_IDX cons, struct 
 		return "it answered a request that is not outstanding";
 	if (!operation_fits(&slot->req, rsp.operation))
 		return "it answered another operation than was asked for";
+	if (__builtin_expect(slot->stamps != 0, 0))
+		stamps_mark(&queue->stamps, slot->stamps, FRONT_REAPED);
 	finish_slot(queue, slot, status_error(rsp.status), batch);
 	return NULL;
 }
