@@ -21,6 +21,21 @@ int command_usage(const struct command *command, const char *problem)
 	return EXIT_USAGE;
 }
 
+int command_seconds(const char *text, double min, double max, double *seconds)
+{
+	char *end;
+	double value;
+
+	/* Not what else strtod takes: signs, exponents, "nan". */
+	if (!*text || text[strspn(text, "0123456789.")])
+		return -EINVAL;
+	value = strtod(text, &end);
+	if (*end || !(value >= min && value <= max))
+		return -EINVAL;
+	*seconds = value;
+	return 0;
+}
+
 int command_connect(int *status)
 {
 	char run_dir[PATH_MAX];

@@ -14,10 +14,15 @@ struct command {
 	int (*run)(int argc, char **argv);
 };
 
-extern const struct command command_env, command_exec, command_info, command_list;
+extern const struct command command_env, command_exec, command_info, command_list, command_top,
+	command_trace;
 
 /* Complains about the arguments of a subcommand and returns EXIT_USAGE. */
 int command_usage(const struct command *command, const char *problem);
+
+/* "2" or "0.5", min to max; seconds. 0 or -EINVAL. */
+int command_seconds(const char *text, double min, double max, double *seconds)
+	__attribute__((warn_unused_result));
 
 /*
  * Connects to the hypervisor; says on stderr what is wrong otherwise and sets *status to the exit

@@ -4,7 +4,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/rundir.h"
 #include "toolstack/command.h"
 #include "toolstack/environment.h"
 
@@ -33,7 +32,6 @@ static void print_quoted(const char *text)
 
 static int run(int argc, char **argv)
 {
-	char run_dir[PATH_MAX], store[PATH_MAX + 32], hypercall[PATH_MAX + 32];
 	struct environment env;
 	int status, rc, fd;
 
@@ -44,12 +42,7 @@ static int run(int argc, char **argv)
 	if (fd < 0)
 		return status;
 	close(fd);
-	rc = rundir_path(run_dir, sizeof(run_dir));
-	if (rc == 0) {
-		snprintf(store, sizeof(store), "%s/xenstored/socket", run_dir);
-		snprintf(hypercall, sizeof(hypercall), "%s/hypercall", run_dir);
-		rc = environment_make(&env, store, hypercall);
-	}
+	rc = environment_domain0(&env);
 	if (rc) {
 		fprintf(stderr, "ringfence: %s\n", strerror(-rc));
 		return 1;

@@ -8,6 +8,7 @@
 
 #include "common/hypercall.h"
 #include "common/install.h"
+#include "common/rundir.h"
 
 static int set(char *text, const char *name, const char *value, const char *more)
 {
@@ -29,4 +30,16 @@ int environment_make(struct environment *env, const char *store_path, const char
 	if (rc == 0)
 		rc = set(env->text[2], "LD_LIBRARY_PATH", libs, getenv("LD_LIBRARY_PATH"));
 	return rc;
+}
+
+int environment_domain0(struct environment *env)
+{
+	char run_dir[PATH_MAX], store[PATH_MAX + 32], hypercall[PATH_MAX + 32];
+	int rc = rundir_path(run_dir, sizeof(run_dir));
+
+	if (rc)
+		return rc;
+	snprintf(store, sizeof(store), "%s/xenstored/socket", run_dir);
+	snprintf(hypercall, sizeof(hypercall), "%s/hypercall", run_dir);
+	return environment_make(env, store, hypercall);
 }

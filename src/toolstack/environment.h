@@ -19,4 +19,7 @@ struct environment {
 int environment_make(struct environment *env, const char *store_path, const char *hypercall_path)
 	__attribute__((warn_unused_result));
 
+/* The same for domain 0 of the runtime directory's instance. */
+int environment_domain0(struct environment *env) __attribute__((warn_unused_result));
+
 #endif

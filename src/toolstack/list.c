@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "toolstack/command.h"
+#include "toolstack/lines.h"
 
 static const char usage[] =
 	"Usage: ringfence list [--json]\n"
@@ -15,22 +16,7 @@ static const char usage[] =
 	"\n"
 	"      --json    as a JSON array\n";
 
-struct row {
-	unsigned int domid, grants, maps, ports, connections;
-	int pid;
-	char name[64], kind[16];
-};
-
-/* The hypervisor's line (docs/protocol/control.md). Names have no blanks and need no escaping. */
-static bool parse_row(const char *line, struct row *row)
-{
-	return sscanf(line,
-		       "domid=%u name=%63s kind=%15s pid=%d grants=%u maps=%u ports=%u connections=%u",
-		       &row->domid, row->name, row->kind, &row->pid, &row->grants, &row->maps,
-		       &row->ports, &row->connections) == 8;
-}
-
-static void print_row(const struct row *row, bool json, bool first)
+static void print_row(const struct domain_line *row, bool json, bool first)
 {
 	if (json)
 		printf("%s\n  {\"domid\": %u, \"name\": \"%s\", \"kind\": \"%s\", \"pid\": %d, "
@@ -46,7 +32,7 @@ static int run(int argc, char **argv)
 {
 	bool json = argc == 2 && strcmp(argv[1], "--json") == 0, first = true;
 	char *text, *line, *rest;
-	struct row row;
+	struct domain_line row;
 	int status;
 
 	if (argc > 1 && !json)
@@ -60,7 +46,7 @@ static int run(int argc, char **argv)
 		printf("%-32s %5s %-7s %8s %7s %7s %6s %6s\n", "Name", "ID", "Kind", "PID", "Grants",
 			"Maps", "Ports", "Conns");
 	for (line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
-		if (!parse_row(line, &row))
+		if (!domain_line_parse(line, &row))
 			continue;
 		print_row(&row, json, first);
 		first = false;

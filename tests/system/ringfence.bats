@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
-# The toolstack's command: exec, env, list, info.
+# The toolstack's command: exec, env, list, info; trace.bats has trace and top.
 
 load lib_domains
 
@@ -298,7 +298,7 @@ trapping() {
 		run -2 ringfence exec $option
 	done
 	run -2 ringfence exec --verbose=x true
-	for command in env list info; do
+	for command in env list info top; do
 		run -2 ringfence $command surplus
 		has "Try 'ringfence $command --help'"
 		run -2 ringfence $command --no-such-option
@@ -312,12 +312,12 @@ trapping() {
 		run -0 ringfence $option
 		[ -n "$output" ]
 	done
-	for command in exec env list info; do
+	for command in exec env list info top trace; do
 		run -0 ringfence $command --help
 		has "Usage: ringfence $command"
 		run -0 ringfence $command -h
 	done
-	for command in "exec true" env list info; do
+	for command in "exec true" env list info "top --batch" trace; do
 		# shellcheck disable=SC2086 # words
 		run -3 ringfence $command
 		has "no hypervisor is running in $RINGFENCE_RUN"
@@ -335,7 +335,7 @@ trapping() {
 }
 
 @test "usage: --help and the manual page name the same options" {
-	for command in "" exec env list info; do
+	for command in "" exec env list info top trace; do
 		"$RF_BIN/ringfence" $command --help
 	done | grep -o -e '--[a-z][a-z-]*' | sort -u >help
 	sed 's/\\-/-/g; s/\\f.//g' "$ROOT/docs/man/ringfence.1" | grep -o -e '--[a-z][a-z-]*' | sort -u >man
