@@ -90,12 +90,13 @@ check-valgrind: test-programs
 		valgrind -q --error-exitcode=1 --leak-check=full --child-silent-after-fork=yes \
 		"$$test" >/dev/null || exit 1; done
 
-# Every scenario on a real Xen in a virtual machine, each in a machine of its own. speed is a bench.
+# Every scenario on a real Xen, each in a virtual machine of its own, which keeps one processor busy.
+# speed is a bench.
 XEN_SCENARIOS := $(filter-out %/speed.sh,$(sort $(wildcard lab/xen/scenarios/*.sh)))
 .PHONY: check-xen
 check-xen: test-programs
 	$(TEST_ENV) RF_LAB='$(abspath $(O))/build/lab-xen' \
-		$(PROVE) --exec lab/xen/run $(XEN_SCENARIOS)
+		$(PROVE) --jobs 2 --exec lab/xen/run $(XEN_SCENARIOS)
 
 # ---- fuzzing: libFuzzer needs clang ----
 
