@@ -20,6 +20,7 @@
 #include "common/poll_window.h"
 
 #define RETIRE_NS (200 * NSEC_PER_USEC)	   /* a ring without requests is armed instead of polled */
+#define KEEP_MAX 16u			   /* rings that are looked at right after a sleep */
 #define BLOCKED_WAIT_NS (100 * NSEC_PER_USEC)
 #define QUICK_ROUNDS 24u		   /* empty rounds before anybody looks at a clock: about 1 us */
 #define QUICK_NS 500u			   /* what a wait that ended within them is taken for */
@@ -55,13 +56,15 @@ struct worker {
 	xengnttab_handle *xgt;
 	struct sched sched;
 	struct list polled, unpushed; /* queues */
+	unsigned int nr_polled;
 	struct queue **by_port;
 	unsigned int nr_ports;
 	bool events_left; /* the event channel descriptor was not drained */
 	bool blocked; /* rings have requests that the scheduler would not take */
 	bool stopping, lost;
 	struct idle_wait wait;
-	struct poll_window request_window, disk_window;
+	struct poll_window request_window, disk_windows[2]; /* [1]: for requests that woke us */
+	bool woken; /* by the last request */
 	struct poll_crowd crowd;
 	unsigned int nr_busy_rounds;
 	struct buffers buffers;
@@ -139,25 +142,24 @@ void worker_poll(struct worker *worker, struct queue *queue)
 		return;
 	queue->polled = true;
 	list_add_tail(&worker->polled, &queue->polled_link);
+	worker->nr_polled++;
 	sched_polled(queue);
 }
 
-static void unpoll_queue(struct queue *queue)
+static void unpoll_queue(struct worker *worker, struct queue *queue)
 {
 	if (!queue->polled)
 		return;
 	queue->polled = false;
 	list_del(&queue->polled_link);
+	worker->nr_polled--;
 	sched_unpolled(queue);
 }
 
-/* Arms the queue and stops polling it. False if it has work after all. */
-static bool retire_queue(struct queue *queue)
+/* Asks for an event. False if the queue has work after all. */
+static bool arm_queue(struct queue *queue)
 {
-	if (queue->waiting || (!queue->broken && queue_arm(queue)))
-		return false;
-	unpoll_queue(queue);
-	return true;
+	return !queue->waiting && (queue->broken || !queue_arm(queue));
 }
 
 /* Rings that nothing came from for a while are armed, so that idle guests cost nothing. */
@@ -169,20 +171,30 @@ static void retire_idle(struct worker *worker, uint64_t now)
 		if (queue->served) {
 			queue->served = false;
 			queue->idle_since_ns = now;
-		} else if (now - queue->idle_since_ns > RETIRE_NS && !retire_queue(queue)) {
+		} else if (now - queue->idle_since_ns > RETIRE_NS) {
 			queue->idle_since_ns = now;
+			if (arm_queue(queue))
+				unpoll_queue(worker, queue);
 		}
 	}
 }
 
-/* Before sleeping. False if some ring has work: then there is no sleep. */
-static bool retire_all(struct worker *worker)
+/*
+ * Before sleeping. False if some ring has work: then there is no sleep. Few rings stay among the
+ * polled ones: their requests are then served first thing after the sleep, before the event channels
+ * are asked whose event it was.
+ */
+static bool arm_all(struct worker *worker)
 {
 	struct queue *queue, *tmp;
 	bool all = true;
 
-	list_for_each_safe(queue, tmp, &worker->polled, polled_link)
-		all &= retire_queue(queue);
+	list_for_each_safe(queue, tmp, &worker->polled, polled_link) {
+		if (!arm_queue(queue))
+			all = false;
+		else if (queue->broken || worker->nr_polled > KEEP_MAX)
+			unpoll_queue(worker, queue);
+	}
 	return all;
 }
 
@@ -238,7 +250,7 @@ static int grow_ports(struct worker *worker, evtchn_port_t port)
 
 static void finish_detach(struct worker *worker, struct queue *queue)
 {
-	unpoll_queue(queue);
+	unpoll_queue(worker, queue);
 	if (queue->unpushed) {
 		list_del(&queue->unpushed_link);
 		queue_push(queue);
@@ -351,7 +363,7 @@ static int64_t sleep_ns(const struct worker *worker, bool quiet)
  */
 static void go_to_sleep(struct worker *worker)
 {
-	bool quiet = retire_all(worker);
+	bool quiet = arm_all(worker);
 
 	if (!quiet && !worker->blocked) {
 		worker->blocked = true;
@@ -368,29 +380,27 @@ static void go_to_sleep(struct worker *worker)
 /* Waits for the disk and waits for guests have little to do with each other. */
 static void wait_begin(struct worker *worker)
 {
-	worker->wait.window = worker->aio->nr_in_flight ? &worker->disk_window
+	worker->wait.window = worker->aio->nr_in_flight ? &worker->disk_windows[worker->woken]
 							: &worker->request_window;
 	worker->wait.start_ns = 0;
 	worker->wait.slept = false;
 }
 
 /* There is work: the wait was a lesson. */
-static void wait_end(struct worker *worker)
+static void wait_end(struct worker *worker, unsigned int nr)
 {
 	struct idle_wait *wait = &worker->wait;
 
 	if (!wait->nr_rounds)
 		return;
 	wait->nr_rounds = 0;
+	if (wait->window == &worker->request_window)
+		worker->woken = wait->slept;
 	if (worker->config.policy != WORKER_ADAPTIVE)
 		return;
 	if (wait->start_ns) {
-		uint64_t gap = clock_ns() - wait->start_ns + QUICK_NS;
-
-		if (wait->slept)
-			poll_window_note_slept(wait->window, gap);
-		else
-			poll_window_note(wait->window, gap);
+		poll_window_note(wait->window, clock_ns() - wait->start_ns + QUICK_NS, nr,
+			wait->slept);
 	} else if (++wait->nr_quick == QUICK_BATCH) {
 		poll_window_note_many(wait->window, QUICK_NS, QUICK_BATCH);
 		wait->nr_quick = 0;
@@ -456,11 +466,13 @@ static void *worker_main(void *data)
 		if (worker->events_left)
 			events_readable(worker);
 		nr = sched_run(&worker->sched);
+		/* What is answered already does not wait for system calls of others. */
+		push_answers(worker);
 		aio_kick(worker->aio);
 		nr += aio_reap(worker->aio);
 		push_answers(worker);
 		if (nr) {
-			wait_end(worker);
+			wait_end(worker, nr);
 			worker->blocked = false;
 			if ((++worker->nr_busy_rounds & BUSY_CHECK_MASK) == 0)
 				retire_idle(worker, clock_ns());
@@ -548,7 +560,7 @@ static int open_handles(struct worker *worker)
 int worker_create(const struct worker_config *config, struct worker **out)
 {
 	struct worker *worker = calloc(1, sizeof(*worker));
-	uint32_t wake_ns;
+	struct poll_wake wake = {0};
 	int rc;
 
 	if (!worker)
@@ -559,9 +571,13 @@ int worker_create(const struct worker_config *config, struct worker **out)
 	list_init(&worker->unpushed);
 	sched_init(&worker->sched, config->window);
 	buffers_init(&worker->buffers);
-	wake_ns = config->policy == WORKER_ADAPTIVE ? poll_window_measure_wake() : 0;
-	poll_window_init(&worker->request_window, wake_ns);
-	poll_window_init(&worker->disk_window, wake_ns);
+	/* The other policies ask nobody how long. */
+	if (config->policy == WORKER_ADAPTIVE)
+		wake = poll_window_measure_wake();
+	poll_window_init_within(&worker->disk_windows[0], wake);
+	/* Whoever sends so seldom is asleep as well, and does not poll meanwhile. */
+	poll_window_init_between(&worker->disk_windows[1], wake);
+	poll_window_init_between(&worker->request_window, wake);
 	pthread_mutex_init(&worker->lock, NULL);
 	worker->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	rc = worker->wake_fd < 0 ? -errno : open_handles(worker);

@@ -49,6 +49,8 @@ static void take_event(struct blk_queue *queue, short revents)
 {
 	int port = xenevtchn_pending(queue->evtchn);
 
+	atomic_store_explicit(&queue->event_due, false, memory_order_relaxed);
+
 	if (port >= 0) {
 		if (xenevtchn_unmask(queue->evtchn, (evtchn_port_t)port) < 0)
 			blk_break(queue->blk, -EIO, "the event channel cannot be unmasked");
@@ -56,6 +58,25 @@ static void take_event(struct blk_queue *queue, short revents)
 	}
 	if ((errno != EAGAIN && errno != EINTR) || (revents & (POLLERR | POLLHUP | POLLNVAL)))
 		blk_break(queue->blk, -EIO, "the event channel is lost");
+}
+
+/*
+ * The channel's descriptor is readable. What the event is about is in the ring, and the thread that
+ * waits for it comes first; the event itself is taken before the next sleep, when the back end has
+ * something to do. Relaxed: only who leads the queue looks, and a mark too many costs a call.
+ */
+static void note_event(struct blk_queue *queue, short revents)
+{
+	if (revents & (POLLERR | POLLHUP | POLLNVAL))
+		take_event(queue, revents);
+	else
+		atomic_store_explicit(&queue->event_due, true, memory_order_relaxed);
+}
+
+void blk_events_settle(struct blk_queue *queue)
+{
+	if (atomic_load_explicit(&queue->event_due, memory_order_relaxed))
+		take_event(queue, 0);
 }
 
 /* poll(2), in which w can be woken by the given eventfd. Interrupted if it has been already. */
@@ -102,7 +123,7 @@ int blk_events_wait(struct blk_waiter *w, struct blk_queue *const *queues, unsig
 	}
 	for (unsigned int i = 0; i < nr; i++) {
 		if (fds[i].revents)
-			take_event(queues[i], fds[i].revents);
+			note_event(queues[i], fds[i].revents);
 	}
 	/* Also now and then unasked: a lost connection does not make the descriptor readable. */
 	if (store->revents || rc == 0)

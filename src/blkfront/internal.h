@@ -140,11 +140,14 @@ struct blk_queue {
 	alignas(BLK_CACHE_LINE) pthread_mutex_t sleep_lock;
 	struct list sleepers; /* joined, without the leader */
 	struct blk_member *_Atomic leader; /* written under sleep_lock */
+	atomic_bool event_due; /* the channel was readable, its event is not taken yet */
 	_Atomic uint32_t nr_joined[BLK_WAIT_KINDS];
 	_Atomic uint32_t nr_waiting; /* threads in blk_wait */
 	_Atomic uint64_t last_answer_ns;
 	_Atomic uint32_t nr_quick;   /* waits that ended at once, not noted yet */
-	struct poll_window window;   /* of the time between answers while somebody waits */
+	atomic_bool woke; /* the last push had to wake the back end */
+	/* Of the time between answers while somebody waits, without and with that. */
+	struct poll_window windows[2];
 	struct poll_crowd crowd;
 
 	/* Sampled requests. */
@@ -252,8 +255,8 @@ int blk_wait(struct blk_waiter *w) __attribute__((warn_unused_result));
 bool blk_ready_here(const struct blk_waiter *w);
 bool blk_ready(const struct blk_waiter *w);
 
-/* Answers were taken while somebody waited, or slept, since since_ns: learns from that. */
-void blk_note_gap(struct blk_queue *queue, uint64_t since_ns, bool slept);
+/* nr_answers were taken while somebody waited, or slept, since since_ns: learns from that. */
+void blk_note_gap(struct blk_queue *queue, uint64_t since_ns, unsigned int nr_answers, bool slept);
 
 /* Sleeps until w is ready: 0, or -ETIMEDOUT. since_ns: when the waiting began. */
 int blk_wait_asleep(struct blk_waiter *w, uint64_t since_ns);
@@ -270,11 +273,14 @@ void blk_futex_wake(_Atomic uint32_t *word);
 /* ---- events.c: what comes from outside ---- */
 
 /*
- * Waits for an event of the given queues, at most timeout_ms, and handles it. w leads them all.
- * 1 if there was one.
+ * Waits for an event of the given queues, at most timeout_ms. w leads them all. 1 if there was one:
+ * it is handled, except that one of the ring's event channel waits for blk_events_settle.
  */
 int blk_events_wait(struct blk_waiter *w, struct blk_queue *const *queues, unsigned int nr,
 	int timeout_ms);
+
+/* Takes the ring's event if one is due: before the next blk_events_wait. By who leads the queue. */
+void blk_events_settle(struct blk_queue *queue);
 
 /* Handles what the store has to say: a back end that left, a new size. Any thread. */
 void blk_store_check(struct rf_blk *blk);

@@ -27,6 +27,8 @@ struct blk_queue *blk_own_queue(struct rf_blk *blk)
 
 static void queue_init(struct blk_queue *queue, struct rf_blk *blk, unsigned int nr)
 {
+	struct poll_wake wake = {0};
+
 	queue->blk = blk;
 	queue->nr = nr;
 	queue->port = -1;
@@ -34,9 +36,10 @@ static void queue_init(struct blk_queue *queue, struct rf_blk *blk, unsigned int
 	queue->done_tail = &queue->done_head;
 	list_init(&queue->sleepers);
 	/* The other policies ask nobody how long. */
-	poll_window_init(&queue->window, blk->options.wait_policy == RF_BLK_WAIT_ADAPTIVE
-						 ? poll_window_measure_wake()
-						 : 0);
+	if (blk->options.wait_policy == RF_BLK_WAIT_ADAPTIVE)
+		wake = poll_window_measure_wake();
+	poll_window_init_within(&queue->windows[0], wake);
+	poll_window_init_woken(&queue->windows[1], wake);
 	pthread_mutex_init(&queue->ring_lock, NULL);
 	pthread_mutex_init(&queue->done_lock, NULL);
 	pthread_mutex_init(&queue->sleep_lock, NULL);

@@ -125,6 +125,8 @@ int blk_push(struct blk_queue *queue, const uint32_t *slots, unsigned int nr)
 	xen_mb();
 	bool notify = new - ring_load_event(&sring->req_event) < new - old;
 
+	if (atomic_load_explicit(&queue->woke, memory_order_relaxed) != notify)
+		atomic_store_explicit(&queue->woke, notify, memory_order_relaxed);
 	pthread_mutex_unlock(&queue->ring_lock);
 	/* A full channel has an event pending already. */
 	if (notify && xenevtchn_notify(queue->evtchn, (evtchn_port_t)queue->port) < 0 &&

@@ -217,12 +217,15 @@ static void count_rescue(const struct blk_waiter *w, int slept_ms)
 /* Takes what is there, or asks for an event. True if neither is a reason to stay awake. */
 static bool arm(struct blk_queue *queue, uint64_t since_ns, bool slept)
 {
-	int rc = blk_reap(queue, true);
+	int rc;
 
+	if (!blk_has_responses(queue))
+		blk_events_settle(queue);
+	rc = blk_reap(queue, true);
 	if (rc == -EBUSY)
 		sched_yield();
 	if (rc > 0)
-		blk_note_gap(queue, since_ns, slept);
+		blk_note_gap(queue, since_ns, (unsigned int)rc, slept);
 	return rc == 0 || rc == blk_broken(queue->blk);
 }
 

@@ -75,12 +75,18 @@ bool blk_ready(const struct blk_waiter *w)
 	return blk_ready_here(w) || (w->everywhere && ready_anywhere(w->queue->blk));
 }
 
+static struct poll_window *window_of(struct blk_queue *queue)
+{
+	/* Relaxed: a hint; a wait that is learned from in the wrong place is one of many. */
+	return &queue->windows[atomic_load_explicit(&queue->woke, memory_order_relaxed)];
+}
+
 /*
  * Learns how long it takes until something is answered while somebody waits for it. Not how long
  * one request takes: with many outstanding, polling pays even if each of them is slow. The wait
  * began at since_ns, or when other threads took the answers before these.
  */
-void blk_note_gap(struct blk_queue *queue, uint64_t since_ns, bool slept)
+void blk_note_gap(struct blk_queue *queue, uint64_t since_ns, unsigned int nr_answers, bool slept)
 {
 	/* Relaxed: an estimate that several threads make together. */
 	uint64_t last = atomic_load_explicit(&queue->last_answer_ns, memory_order_relaxed);
@@ -88,10 +94,7 @@ void blk_note_gap(struct blk_queue *queue, uint64_t since_ns, bool slept)
 	uint64_t gap = now > since ? now - since : 0;
 
 	atomic_store_explicit(&queue->last_answer_ns, now, memory_order_relaxed);
-	if (slept)
-		poll_window_note_slept(&queue->window, gap);
-	else
-		poll_window_note(&queue->window, gap);
+	poll_window_note(window_of(queue), gap, nr_answers, slept);
 }
 
 /* Waits too short for a clock count, too; relaxed: as above. */
@@ -100,7 +103,7 @@ static void note_quick(struct blk_queue *queue)
 	uint32_t nr = atomic_load_explicit(&queue->nr_quick, memory_order_relaxed) + 1;
 
 	if (nr == QUICK_BATCH) {
-		poll_window_note_many(&queue->window, QUICK_NS, QUICK_BATCH);
+		poll_window_note_many(window_of(queue), QUICK_NS, QUICK_BATCH);
 		nr = 0;
 	}
 	atomic_store_explicit(&queue->nr_quick, nr, memory_order_relaxed);
@@ -120,8 +123,8 @@ static uint64_t spin_limit(struct blk_queue *queue)
 		return UINT64_MAX;
 	if (queue->blk->options.wait_policy == RF_BLK_WAIT_EVENT)
 		return 0;
-	window = poll_window_ns(&queue->window);
-	if (window == 0 || crowded(queue))
+	window = poll_window_ns(window_of(queue));
+	if (window == 0)
 		return 0;
 	/* Until all that poll had their turn at the core: nobody looked in the meantime. */
 	return window + TURN_NS * atomic_load_explicit(&queue->nr_waiting, memory_order_relaxed);
@@ -175,7 +178,7 @@ static int wait_polling(struct blk_waiter *w, uint64_t start_ns, uint64_t limit_
 		int nr = blk_has_responses(queue) ? blk_reap(queue, false) : 0;
 
 		if (nr > 0)
-			blk_note_gap(queue, start_ns, false);
+			blk_note_gap(queue, start_ns, (unsigned int)nr, false);
 		if (blk_ready_here(w))
 			return 0;
 		if (!relax(queue, turn))
@@ -227,7 +230,11 @@ int blk_wait(struct blk_waiter *w)
 	}
 	start_ns = clock_ns();
 	atomic_fetch_add_explicit(&queue->nr_waiting, 1, memory_order_relaxed);
-	rc = limit_ns ? wait_polling(w, start_ns, limit_ns) : -EAGAIN;
+	/* Where others want the processors the quick look was all. */
+	if (limit_ns == 0 || (limit_ns != UINT64_MAX && crowded(queue)))
+		rc = -EAGAIN;
+	else
+		rc = wait_polling(w, start_ns, limit_ns);
 	if (rc == -EAGAIN)
 		rc = blk_wait_asleep(w, start_ns);
 	atomic_fetch_sub_explicit(&queue->nr_waiting, 1, memory_order_relaxed);

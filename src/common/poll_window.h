@@ -2,9 +2,10 @@
 /*
  * How long to poll before sleeping, learned. A wait is described by its gap: the time from its
  * beginning until what it waits for is there. Polling costs processor time as long as the gap;
- * sleeping costs a wake-up, in time and in processor time of both sides. Each window S has the cost
+ * sleeping costs a wake-up: its processor time, and its time for everything that was there when
+ * it ended, since all of that had to wait for it. Each window S has the cost
  *
- *	sum over the gaps g <= S of g,  plus over the gaps g > S of (S + wake_ns)
+ *	sum over the gaps g <= S of g,  plus over the gaps g > S of (S + wake)
  *
  * over the gaps seen lately, and the window of the least cost is the one to use: 0 where sleeping
  * at once is best, and never much longer than a wake-up. (The problem is that of ski rental: with
@@ -18,28 +19,51 @@
 #define RF_COMMON_POLL_WINDOW_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #define POLL_WINDOW_BUCKETS 64u	 /* four to a power of two */
 #define POLL_WINDOW_FIRST_NS 256u /* where the first bucket ends */
 
+/* What it costs that one thread sleeps and another wakes it, and the same back. */
+struct poll_wake {
+	uint32_t trip_ns; /* time until the answer is there */
+	uint32_t cpu_ns;  /* processor time of both */
+};
+
 struct poll_window {
-	uint32_t wake_ns;
+	struct poll_wake wake; /* what of it counts */
+	uint32_t probe_ns;
 	_Atomic uint32_t counts[POLL_WINDOW_BUCKETS];
 	_Atomic uint32_t nr_notes;
+	_Atomic uint32_t answers; /* of a wait, sixteenths, averaged */
+	_Atomic uint32_t probing; /* so many waits are still polled to see what gaps are like then */
+	_Atomic uint32_t probe_in, probe_every; /* that begins after so many slept waits */
 	_Atomic uint32_t window_ns;
 };
 
-/* wake_ns: what a sleep costs more than an answer found by polling, see poll_window_measure_wake. */
-void poll_window_init(struct poll_window *window, uint32_t wake_ns);
+/*
+ * For a kind of wait; wake is what poll_window_measure_wake says. How much of it a sleep costs:
+ *
+ * within: in the middle of a request, where everybody waits and processors go to sleep: all of it,
+ *	and one way more for the other end, which polls meanwhile.
+ * between: for the next request: one way. Who sends it is awake, and so is that processor.
+ * woken: for an answer of somebody who had to be woken for it: next to nothing. It is the sooner
+ *	awake if it may have our processor.
+ */
+void poll_window_init_within(struct poll_window *window, struct poll_wake wake);
+void poll_window_init_between(struct poll_window *window, struct poll_wake wake);
+void poll_window_init_woken(struct poll_window *window, struct poll_wake wake);
 
 /*
- * A wait ended gap_ns after it began (slept: the wake-up that is in that is taken off), and what
- * was learned counts from now on. _many: nr waits of about that gap.
+ * A wait ended gap_ns after it began, and nr_answers were there (slept: the wake-up that is in that
+ * time is taken off); what was learned counts from now on.
  */
-void poll_window_note(struct poll_window *window, uint64_t gap_ns);
+void poll_window_note(
+	struct poll_window *window, uint64_t gap_ns, unsigned int nr_answers, bool slept);
+
+/* nr polled waits of about that gap ended with an answer each. */
 void poll_window_note_many(struct poll_window *window, uint64_t gap_ns, unsigned int nr);
-void poll_window_note_slept(struct poll_window *window, uint64_t gap_ns);
 
 /* How long to poll for the next one: nanoseconds, 0 to sleep at once. */
 static inline uint32_t poll_window_ns(const struct poll_window *window)
@@ -76,10 +100,10 @@ static inline int poll_crowd_is(const struct poll_crowd *crowd, uint64_t now_ns)
 }
 
 /*
- * What it costs here that one thread sleeps and another wakes it, and the same back, as two threads
- * do it through a pair of eventfds for a few milliseconds: nanoseconds, between 4 000 and 120 000.
- * Measured once for a process, at the first call. Any thread.
+ * What a wake-up costs here, measured for a few milliseconds, once for a process, at the first call:
+ * two threads, on two processors if there are two, wake each other through eventfds. trip_ns is
+ * between 4 000 and 120 000, cpu_ns at most as much. Any thread.
  */
-uint32_t poll_window_measure_wake(void);
+struct poll_wake poll_window_measure_wake(void);
 
 #endif

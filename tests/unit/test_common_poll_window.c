@@ -14,8 +14,10 @@
 
 #include "common/poll_window.h"
 
-#define WAKE_NS 50000u
+#define WAKE_NS 50000u /* what a sleep costs in the middle of a request */
 #define WAITS 20000
+
+static const struct poll_wake wake = {30000, 5000};
 
 struct rng {
 	uint64_t state;
@@ -52,10 +54,7 @@ static double ratio(struct poll_window *w, struct rng *rng, double mean_ns, int 
 		learned += (double)cost_of(window, g);
 		spin += (double)g;
 		event += WAKE_NS;
-		if (g <= window)
-			poll_window_note(w, g);
-		else
-			poll_window_note_slept(w, g + WAKE_NS / 2);
+		poll_window_note(w, g <= window ? g : g + wake.trip_ns / 2, 1, g > window);
 	}
 	return learned / (spin < event ? spin : event);
 }
@@ -72,7 +71,7 @@ static void close_to_the_better_policy_at_every_gap(void **state)
 		for (int random = 0; random < 2; random++) {
 			double r;
 
-			poll_window_init(&w, WAKE_NS);
+			poll_window_init_within(&w, wake);
 			r = ratio(&w, &rng, mean, random);
 			product *= r;
 			nr++;
@@ -93,7 +92,7 @@ static void one_load_after_another_with_what_was_learned_before(void **state)
 	struct rng rng = {2};
 
 	(void)state;
-	poll_window_init(&w, WAKE_NS);
+	poll_window_init_within(&w, wake);
 	for (unsigned int i = 0; i < sizeof(means) / sizeof(means[0]); i++) {
 		double r = ratio(&w, &rng, means[i], 1);
 
@@ -109,14 +108,14 @@ static void bursts_are_polled_and_pauses_slept(void **state)
 	double learned = 0, spin = 0, event = 0;
 
 	(void)state;
-	poll_window_init(&w, WAKE_NS);
+	poll_window_init_within(&w, wake);
 	for (int i = 0; i < WAITS; i++) {
 		uint64_t g = i % 16 ? 2000 : 3000000, window = poll_window_ns(&w);
 
 		learned += (double)cost_of(window, g);
 		spin += (double)g;
 		event += WAKE_NS;
-		poll_window_note(&w, g);
+		poll_window_note(&w, g, 1, false);
 	}
 	assert_true(learned < 0.2 * event);
 	assert_true(learned < 0.1 * spin);
@@ -127,9 +126,9 @@ static void long_gaps_are_never_polled(void **state)
 	struct poll_window w;
 
 	(void)state;
-	poll_window_init(&w, WAKE_NS);
+	poll_window_init_within(&w, wake);
 	for (int i = 0; i < 64; i++)
-		poll_window_note_slept(&w, 1000000);
+		poll_window_note(&w, 1000000, 1, true);
 	assert_int_equal(poll_window_ns(&w), 0);
 }
 
@@ -138,10 +137,63 @@ static void short_gaps_get_a_short_window(void **state)
 	struct poll_window w;
 
 	(void)state;
-	poll_window_init(&w, WAKE_NS);
+	poll_window_init_within(&w, wake);
 	for (int i = 0; i < 64; i++)
-		poll_window_note(&w, 3000);
-	assert_in_range(poll_window_ns(&w), 3000, WAKE_NS / 4);
+		poll_window_note(&w, 3000, 1, false);
+	assert_in_range(poll_window_ns(&w), 3000, WAKE_NS);
+}
+
+/* Gaps that were only long because both ends slept are found out by polling a few. */
+static void sleeping_because_of_sleeping_ends(void **state)
+{
+	struct poll_window w;
+	int i;
+
+	(void)state;
+	poll_window_init_within(&w, wake);
+	for (i = 0; i < 32; i++)
+		poll_window_note(&w, 80000, 1, true);
+	assert_int_equal(poll_window_ns(&w), 0);
+	for (i = 0; i < WAITS && poll_window_ns(&w) < 80000; i++)
+		poll_window_note(&w, 80000, 1, true);
+	assert_true(i < WAITS);
+	for (i = 0; i < 64; i++)
+		poll_window_note(&w, 20000, 1, false);
+	assert_in_range(poll_window_ns(&w), 20000, 3 * WAKE_NS);
+}
+
+/* A probe in vain is repeated ever more seldom: what they cost altogether is little. */
+static void probing_in_vain_costs_little(void **state)
+{
+	double learned = 0, event = 0;
+	struct poll_window w;
+
+	(void)state;
+	poll_window_init_within(&w, wake);
+	for (int i = 0; i < WAITS; i++) {
+		uint64_t g = 80000, window = poll_window_ns(&w);
+
+		learned += (double)cost_of(window, g);
+		event += WAKE_NS;
+		poll_window_note(&w, g <= window ? g : g + wake.trip_ns / 2, 1, g > window);
+	}
+	assert_true(learned < 1.05 * event);
+}
+
+/* With many answers at a time a sleep costs each of them. */
+static void many_answers_make_polling_pay(void **state)
+{
+	struct poll_window one, many;
+
+	(void)state;
+	poll_window_init_within(&one, wake);
+	poll_window_init_within(&many, wake);
+	for (int i = 0; i < 32; i++) {
+		poll_window_note(&one, 100000, 1, true);
+		poll_window_note(&many, 100000, 8, true);
+	}
+	assert_int_equal(poll_window_ns(&one), 0);
+	assert_true(poll_window_ns(&many) >= 100000);
 }
 
 static void extreme_gaps_do_no_harm(void **state)
@@ -149,21 +201,22 @@ static void extreme_gaps_do_no_harm(void **state)
 	struct poll_window w;
 
 	(void)state;
-	poll_window_init(&w, WAKE_NS);
+	poll_window_init_within(&w, wake);
 	for (int i = 0; i < 1000; i++) {
-		poll_window_note(&w, i % 2 ? UINT64_MAX : 0);
-		poll_window_note_slept(&w, i % 3 ? UINT64_MAX : 0);
+		poll_window_note(&w, i % 2 ? UINT64_MAX : 0, UINT32_MAX, false);
+		poll_window_note(&w, i % 3 ? UINT64_MAX : 0, 0, true);
 	}
-	assert_true(poll_window_ns(&w) <= WAKE_NS);
+	assert_true(poll_window_ns(&w) <= 3 * 64 * WAKE_NS);
 }
 
 static void a_wake_up_has_a_cost(void **state)
 {
-	uint32_t ns = poll_window_measure_wake();
+	struct poll_wake measured = poll_window_measure_wake();
 
 	(void)state;
-	assert_in_range(ns, 4000, 120000);
-	assert_int_equal(poll_window_measure_wake(), ns);
+	assert_in_range(measured.trip_ns, 4000, 120000);
+	assert_in_range(measured.cpu_ns, 0, measured.trip_ns);
+	assert_int_equal(poll_window_measure_wake().trip_ns, measured.trip_ns);
 }
 
 int main(void)
@@ -174,6 +227,9 @@ int main(void)
 		cmocka_unit_test(bursts_are_polled_and_pauses_slept),
 		cmocka_unit_test(long_gaps_are_never_polled),
 		cmocka_unit_test(short_gaps_get_a_short_window),
+		cmocka_unit_test(sleeping_because_of_sleeping_ends),
+		cmocka_unit_test(probing_in_vain_costs_little),
+		cmocka_unit_test(many_answers_make_polling_pay),
 		cmocka_unit_test(extreme_gaps_do_no_harm),
 		cmocka_unit_test(a_wake_up_has_a_cost),
 	};
