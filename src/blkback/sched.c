@@ -276,7 +276,7 @@ static bool window_full(const struct sched *sched, const struct sched_image *si)
 	if (si->nr_in_flight == 0)
 		return false;
 	if (atomic_load_explicit(&si->image->nr_sparse, memory_order_relaxed))
-		window >>= SCHED_SPARSE_SHIFT;
+		window = window * SCHED_SPARSE_EIGHTHS / 8;
 	return atomic_load_explicit(&si->image->nr_in_flight, memory_order_relaxed) >=
 		(window ? window : 1);
 }

@@ -22,7 +22,7 @@
 
 #define SCHED_WINDOW_DEFAULT 8u
 #define SCHED_SPARSE_MAX 2u    /* outstanding requests of a sparse domain */
-#define SCHED_SPARSE_SHIFT 2u  /* the window is divided by 4 while one competes */
+#define SCHED_SPARSE_EIGHTHS 3u /* so much of the window is left while one competes */
 #define SCHED_WEIGHT_DEFAULT 256u
 #define SCHED_WEIGHT_MAX 65535u
 

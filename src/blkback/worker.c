@@ -419,7 +419,7 @@ static bool keep_polling(struct worker *worker, uint64_t now)
 		return false;
 	default:
 		return !wait->slept && now - wait->start_ns < poll_window_ns(wait->window) &&
-			!poll_crowd_is(&worker->crowd, now);
+			(poll_window_is_short(wait->window) || !poll_crowd_is(&worker->crowd, now));
 	}
 }
 

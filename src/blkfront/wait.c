@@ -15,6 +15,7 @@
 #define QUICK_NS 500		   /* what a wait that ended within them is taken for */
 #define QUICK_BATCH 64		   /* such waits are noted in so many at a time */
 #define TURN_NS (2 * NSEC_PER_USEC)	  /* a thread's poll and a switch to the next */
+#define PREEMPTED_NS (4 * NSEC_PER_MSEC)
 #define ALIVE_FIRST_NS NSEC_PER_MSEC
 #define ALIVE_EVERY_NS (4 * NSEC_PER_MSEC)
 
@@ -109,9 +110,18 @@ static void note_quick(struct blk_queue *queue)
 	atomic_store_explicit(&queue->nr_quick, nr, memory_order_relaxed);
 }
 
-static bool crowded(const struct blk_queue *queue)
+/* Somebody else wants the processors, and what is waited for does not nearly always come at once. */
+static bool crowded(struct blk_queue *queue)
 {
-	return poll_crowd_ever(&queue->crowd) && poll_crowd_is(&queue->crowd, clock_ns());
+	return poll_crowd_ever(&queue->crowd) && !poll_window_is_short(window_of(queue)) &&
+	       poll_crowd_is(&queue->crowd, clock_ns());
+}
+
+/* If it does, a long wait is that for a back end that is out of its processor for a while. */
+static bool is_preempted(struct blk_queue *queue, uint64_t start_ns, uint64_t now)
+{
+	return now - start_ns < PREEMPTED_NS && poll_window_is_short(window_of(queue)) &&
+	       poll_crowd_is(&queue->crowd, now);
 }
 
 /* How long polling without any answer is worth it; UINT64_MAX: for ever. */
@@ -191,7 +201,8 @@ static int wait_polling(struct blk_waiter *w, uint64_t start_ns, uint64_t limit_
 		now = clock_ns();
 		if (w->deadline_ns && now >= w->deadline_ns)
 			return -ETIMEDOUT;
-		if (polled_in_vain(queue, start_ns, now, limit_ns) ||
+		if ((polled_in_vain(queue, start_ns, now, limit_ns) &&
+			    !is_preempted(queue, start_ns, now)) ||
 			(limit_ns != UINT64_MAX && crowded(queue)))
 			return -EAGAIN;
 		if (now >= alive_ns) {

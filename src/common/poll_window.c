@@ -25,6 +25,8 @@
 #define PROBE_LAST 4096u
 #define PROBE_TRIPS 3u	 /* gaps are not longer than that because of somebody's wake-up */
 
+#define SHORT_MAX_NS 10000u
+
 #define CROWD_NS (60 * NSEC_PER_USEC)
 #define CROWD_SLICE_NS NSEC_PER_MSEC
 #define CROWD_MEMORY_NS (20 * NSEC_PER_MSEC)
@@ -137,6 +139,19 @@ static uint32_t best_window(const uint32_t *counts, uint32_t wake_ns, bool polls
 	return window;
 }
 
+/* Seven of eight waits. */
+static bool mostly_short(const uint32_t *counts)
+{
+	unsigned int last = bucket_of(SHORT_MAX_NS);
+	uint64_t few = 0, all = 0;
+
+	for (unsigned int i = 0; i < POLL_WINDOW_BUCKETS; i++) {
+		all += counts[i];
+		few += i <= last ? counts[i] : 0;
+	}
+	return all && few >= all - all / 8;
+}
+
 static uint32_t at_least(uint32_t a, uint32_t b)
 {
 	return a > b ? a : b;
@@ -173,6 +188,7 @@ static void update(struct poll_window *window, bool decay)
 	}
 	best = best_window(counts, wake_ns, get(&window->window_ns) != 0, &rare);
 	set(&window->window_ns, with_margin(best, wake_ns, rare));
+	atomic_store_explicit(&window->is_short, mostly_short(counts), memory_order_relaxed);
 }
 
 /*

@@ -40,6 +40,7 @@ struct poll_window {
 	_Atomic uint32_t probing; /* so many waits are still polled to see what gaps are like then */
 	_Atomic uint32_t probe_in, probe_every; /* that begins after so many slept waits */
 	_Atomic uint32_t window_ns;
+	atomic_bool is_short;
 };
 
 /*
@@ -69,6 +70,12 @@ void poll_window_note_many(struct poll_window *window, uint64_t gap_ns, unsigned
 static inline uint32_t poll_window_ns(const struct poll_window *window)
 {
 	return atomic_load_explicit(&window->window_ns, memory_order_relaxed);
+}
+
+/* True if nearly everything comes at once: then polling pays also where others want the processor. */
+static inline bool poll_window_is_short(const struct poll_window *window)
+{
+	return atomic_load_explicit(&window->is_short, memory_order_relaxed);
 }
 
 /*
