@@ -52,6 +52,7 @@ enum rf_blk_wait_policy {
 	RF_BLK_WAIT_ADAPTIVE, /* poll for a short, learned time, then sleep */
 	RF_BLK_WAIT_EVENT,    /* sleep at once */
 	RF_BLK_WAIT_SPIN,     /* poll until the answer comes; needs a core of its own */
+	RF_BLK_WAIT_IDDR,     /* poll for 50 us, then sleep, and say so in the ring */
 };
 
 /* Zero means the default for every field. */

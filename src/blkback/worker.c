@@ -18,6 +18,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/poll_window.h"
+#include "common/ring_status.h"
 
 #define RETIRE_NS (200 * NSEC_PER_USEC)	   /* a ring without requests is armed instead of polled */
 #define BLOCKED_WAIT_NS (100 * NSEC_PER_USEC)
@@ -138,6 +139,7 @@ void worker_poll(struct worker *worker, struct queue *queue)
 	if (queue->polled)
 		return;
 	queue->polled = true;
+	queue_disarm(queue);
 	list_add_tail(&worker->polled, &queue->polled_link);
 	sched_polled(queue);
 }
@@ -407,6 +409,8 @@ static bool keep_polling(struct worker *worker, uint64_t now)
 		return true;
 	case WORKER_EVENT:
 		return false;
+	case WORKER_IDDR:
+		return !wait->slept && now - wait->start_ns < RING_STATUS_SPIN_NS;
 	default:
 		return !wait->slept && now - wait->start_ns < poll_window_ns(wait->window) &&
 			!poll_crowd_is(&worker->crowd, now);

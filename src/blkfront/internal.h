@@ -19,14 +19,12 @@
 #include <xenevtchn.h>
 #include <xengnttab.h>
 
-#include "common/ringmb.h"
-#include <xen/io/blkif.h>
-
 #include <ringfence/blkfront.h>
 
 #include "blkfront/xenbus.h"
 #include "common/list.h"
 #include "common/poll_window.h"
+#include "common/ring_status.h"
 #include "common/stamps.h"
 
 #define BLK_PAGE_SIZE 4096u
@@ -232,6 +230,12 @@ bool blk_has_responses(struct blk_queue *queue);
  * something now), or `broken`.
  */
 int blk_reap(struct blk_queue *queue, bool arm);
+
+/*
+ * Nobody sleeps on the ring's event any more. The queue's leader only: who else would say so might
+ * stop polling while the leader relies on being notified.
+ */
+void blk_disarm(struct blk_queue *queue);
 
 /* The disk is unusable: says why (once), fails what is outstanding, wakes everybody. */
 void blk_break(struct rf_blk *blk, int err, const char *reason);

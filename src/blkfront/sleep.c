@@ -146,6 +146,7 @@ static void leave(struct blk_waiter *w)
 		pthread_mutex_lock(&m->queue->sleep_lock);
 		atomic_fetch_sub_explicit(&m->queue->nr_joined[w->kind], 1, memory_order_relaxed);
 		if (leads(m)) {
+			blk_disarm(m->queue);
 			pass_leadership(m->queue);
 		} else if (m->listed) {
 			list_del(&m->link);
@@ -243,6 +244,8 @@ static void lead(struct blk_waiter *w, struct blk_queue *const *queues, unsigned
 	w->slept = true;
 	if (blk_events_wait(w, queues, nr, timeout_ms) == 0)
 		count_rescue(w, timeout_ms);
+	for (unsigned int i = 0; i < nr; i++)
+		blk_disarm(queues[i]);
 }
 
 /* One turn of a follower. */

@@ -106,9 +106,11 @@ static void note_quick(struct blk_queue *queue)
 	atomic_store_explicit(&queue->nr_quick, nr, memory_order_relaxed);
 }
 
+/* Only the adaptive policy cares. */
 static bool crowded(const struct blk_queue *queue)
 {
-	return poll_crowd_ever(&queue->crowd) && poll_crowd_is(&queue->crowd, clock_ns());
+	return queue->blk->options.wait_policy == RF_BLK_WAIT_ADAPTIVE &&
+	       poll_crowd_ever(&queue->crowd) && poll_crowd_is(&queue->crowd, clock_ns());
 }
 
 /* How long polling without any answer is worth it; UINT64_MAX: for ever. */
@@ -120,6 +122,8 @@ static uint64_t spin_limit(struct blk_queue *queue)
 		return UINT64_MAX;
 	if (queue->blk->options.wait_policy == RF_BLK_WAIT_EVENT)
 		return 0;
+	if (queue->blk->options.wait_policy == RF_BLK_WAIT_IDDR)
+		return RING_STATUS_SPIN_NS;
 	window = poll_window_ns(&queue->window);
 	if (window == 0 || crowded(queue))
 		return 0;
@@ -188,8 +192,7 @@ static int wait_polling(struct blk_waiter *w, uint64_t start_ns, uint64_t limit_
 		now = clock_ns();
 		if (w->deadline_ns && now >= w->deadline_ns)
 			return -ETIMEDOUT;
-		if (polled_in_vain(queue, start_ns, now, limit_ns) ||
-			(limit_ns != UINT64_MAX && crowded(queue)))
+		if (polled_in_vain(queue, start_ns, now, limit_ns) || crowded(queue))
 			return -EAGAIN;
 		if (now >= alive_ns) {
 			blk_check_alive(w);
