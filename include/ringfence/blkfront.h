@@ -182,6 +182,10 @@ int rf_blk_poll(struct rf_blk *blk, struct rf_blk_io **done, unsigned int max);
  */
 int rf_blk_wait(struct rf_blk *blk, struct rf_blk_io **done, unsigned int max, int timeout_ms);
 
+/* The same with a timeout in nanoseconds, for programs with other things to do in between. */
+int rf_blk_wait_ns(struct rf_blk *blk, struct rf_blk_io **done, unsigned int max,
+	int64_t timeout_ns);
+
 /*
  * Memory that is granted to the back end for the life of the disk, so that requests on it are not
  * copied. Page-aligned, zeroed; *buf is NULL on error. The back end can read and write it at any

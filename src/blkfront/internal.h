@@ -244,10 +244,10 @@ void blk_break(struct rf_blk *blk, int err, const char *reason);
 
 /*
  * slot: for BLK_WAIT_REQUEST, else NULL. everywhere: for BLK_WAIT_DONE, what happens on the other
- * queues counts, too. timeout_ms < 0: none.
+ * queues counts, too. timeout_ns < 0: none.
  */
 void blk_waiter_init(struct blk_waiter *w, struct blk_queue *queue, enum blk_wait_kind kind,
-	bool everywhere, struct blk_slot *slot, int timeout_ms);
+	bool everywhere, struct blk_slot *slot, int64_t timeout_ns);
 
 /* By the disk's policy. 0 when what w waits for is there, or -ETIMEDOUT. */
 int blk_wait(struct blk_waiter *w) __attribute__((warn_unused_result));
@@ -274,11 +274,11 @@ void blk_futex_wake(_Atomic uint32_t *word);
 /* ---- events.c: what comes from outside ---- */
 
 /*
- * Waits for an event of the given queues, at most timeout_ms, and handles it. w leads them all.
+ * Waits for an event of the given queues, at most timeout_ns, and handles it. w leads them all.
  * 1 if there was one.
  */
 int blk_events_wait(struct blk_waiter *w, struct blk_queue *const *queues, unsigned int nr,
-	int timeout_ms);
+	uint64_t timeout_ns);
 
 /* Handles what the store has to say: a back end that left, a new size. Any thread. */
 void blk_store_check(struct rf_blk *blk);

@@ -19,7 +19,7 @@
 #define ALIVE_EVERY_NS (4 * NSEC_PER_MSEC)
 
 void blk_waiter_init(struct blk_waiter *w, struct blk_queue *queue, enum blk_wait_kind kind,
-	bool everywhere, struct blk_slot *slot, int timeout_ms)
+	bool everywhere, struct blk_slot *slot, int64_t timeout_ns)
 {
 	w->queue = queue;
 	w->kind = kind;
@@ -28,8 +28,8 @@ void blk_waiter_init(struct blk_waiter *w, struct blk_queue *queue, enum blk_wai
 	atomic_init(&w->kick_fd, -1);
 	w->word = slot ? &slot->word : &w->own_word;
 	w->deadline_ns = 0;
-	if (timeout_ms >= 0)
-		w->deadline_ns = clock_ns() + (uint64_t)timeout_ms * NSEC_PER_MSEC;
+	if (timeout_ns >= 0)
+		w->deadline_ns = clock_ns() + (uint64_t)timeout_ns;
 }
 
 bool blk_ready_here(const struct blk_waiter *w)
