@@ -10,8 +10,8 @@ import time
 
 from processes import BenchError
 
-# Modules of suite/, in the order in which they run.
-NAMES = ("ring", "disk", "load", "copy", "fair", "scale", "store")
+# Modules of suite/ (there with _ for -), in the order in which they run.
+NAMES = ("ring", "disk", "load", "event-or-spin", "copy", "fair", "scale", "store")
 
 
 def positive(text):
@@ -55,7 +55,7 @@ def main():
     for name in options.names or NAMES:
         started = time.monotonic()
         try:
-            importlib.import_module(f"suite.{name}").main(options)
+            importlib.import_module(f"suite.{name.replace('-', '_')}").main(options)
         except BenchError as error:
             print(f"bench: {name}: {error}", file=sys.stderr)
             status = 1

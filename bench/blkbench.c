@@ -33,7 +33,7 @@ static const char usage[] =
 	"  --think=NS         of each stream, between an answer and its next request: computing\n"
 	"                     below 20000, sleeping from there on\n"
 	"  --think-random     exponentially distributed, with that mean\n"
-	"  --wait=POLICY      adaptive (default), event or spin\n"
+	"  --wait=POLICY      adaptive (default), event, spin or iddr\n"
 	"  --disk=NAME        as the toolstack defined it (default disk1)\n"
 	"  --copy             buffers that are not granted (asynchronous requests)\n"
 	"  --latencies        measure and print latencies (threads always do)\n"
@@ -207,6 +207,8 @@ static enum rf_blk_wait_policy policy(const char *text)
 		return RF_BLK_WAIT_SPIN;
 	if (strcmp(text, "adaptive") == 0)
 		return RF_BLK_WAIT_ADAPTIVE;
+	if (strcmp(text, "iddr") == 0)
+		return RF_BLK_WAIT_IDDR;
 	bad_usage();
 }
 

@@ -2,8 +2,8 @@
 /*
  * The asynchronous load: streams, as many as the depth, each of which has a request outstanding or
  * thinks. One thread, an event loop as programs have it: it sends what is due, then waits for
- * answers by the disk's policy. While it waits for one stream's answer, another stream that becomes
- * due has to wait for that, too; how late requests went out is part of the outcome.
+ * answers by the disk's policy, until the next stream is due. How late requests went out is part of
+ * the outcome.
  */
 #include "blkbench.h"
 
@@ -165,13 +165,14 @@ static void answered(struct engine *e, struct rf_blk_io *part)
 		start_request(e, stream);
 }
 
-static void take_answers(struct engine *e, bool wait)
+/* Waits for some at most so long; negative: until there are some; 0: not at all. */
+static void take_answers(struct engine *e, int64_t timeout_ns)
 {
 	struct rf_blk_io *done[DEPTH_MAX];
-	int n = wait ? rf_blk_wait(e->load->blk, done, DEPTH_MAX, -1)
-		     : rf_blk_poll(e->load->blk, done, DEPTH_MAX);
+	int n = timeout_ns ? rf_blk_wait_ns(e->load->blk, done, DEPTH_MAX, timeout_ns)
+			   : rf_blk_poll(e->load->blk, done, DEPTH_MAX);
 
-	if (n < 0 || (n == 0 && wait))
+	if (n < 0 || (n == 0 && timeout_ns < 0))
 		die("waiting", n);
 	e->bytes_since_clock += (unsigned int)n * (e->load->size / e->parts_per_request);
 	if (e->load->latencies || e->load->think_ns || e->bytes_since_clock >= CLOCK_EVERY_BYTES) {
@@ -192,6 +193,17 @@ static void think(struct engine *e)
 	e->now_ns = clock_ns();
 }
 
+/* How long until the next stream is due: negative if none thinks. */
+static int64_t until_due(const struct engine *e)
+{
+	uint64_t now;
+
+	if (!e->nr_thinking)
+		return -1;
+	now = clock_ns();
+	return e->next_due_ns > now ? (int64_t)(e->next_due_ns - now) : 0;
+}
+
 /* One turn: what is due goes out; then the thread thinks, or waits for answers. */
 static void turn(struct engine *e)
 {
@@ -201,9 +213,9 @@ static void turn(struct engine *e)
 		think(e);
 	} else if (e->nr_thinking && e->load->think_ns < THINK_BUSY_NS) {
 		think(e);
-		take_answers(e, false);
+		take_answers(e, 0);
 	} else {
-		take_answers(e, true);
+		take_answers(e, until_due(e));
 	}
 }
 
@@ -234,7 +246,7 @@ static void drain(struct engine *e)
 		nr_out += e->streams[i].start_ns != NO_TIME;
 	while (e->drained.nr_requests < nr_out) {
 		send_queued(e);
-		take_answers(e, true);
+		take_answers(e, -1);
 	}
 }
 

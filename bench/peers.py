@@ -11,7 +11,7 @@ NULL_BYTES = 1 << 30
 
 
 def fio(bench, ms=None, warmup_ms=None, **job):
-    """A job of fio; its options as keywords. Requests per second.
+    """A job of fio; its options as keywords. Requests per second, processor time of each.
 
     Without time stamps of single requests, since our load takes none either.
     """
@@ -24,10 +24,12 @@ def fio(bench, ms=None, warmup_ms=None, **job):
         words.append(f"--{name}" if value is True else f"--{name}={value}")
     seconds = 30 + 2 * (ms + warmup_ms) / 1000
     result = parse_json(run(words, seconds), "fio")
-    rate = result["jobs"][0]["read"]["iops"]
+    measured = result["jobs"][0]
+    rate = measured["read"]["iops"]
     if not rate:
         raise BenchError("fio read nothing: " + " ".join(words))
-    return {"rate": rate}
+    cpu_percent = measured["usr_cpu"] + measured["sys_cpu"]
+    return {"rate": rate, "cpu_ns": cpu_percent / 100 * 1e9 / rate}
 
 
 def fio_image(bench, image, **job):

@@ -36,7 +36,8 @@ static const char usage[] =
 	"\n"
 	"  -d, --disk=VDEV          which one (xvda, 51712...); default: the first\n"
 	"  -q, --queues=N           rings to ask for, each used by a thread of its own (1 to 16)\n"
-	"  -w, --wait=POLICY        how to wait for answers: adaptive (default), event or spin\n"
+	"  -w, --wait=POLICY        how to wait for answers: adaptive (default), event, spin or\n"
+	"                           iddr\n"
 	"  -j, --json               what info tells, as a JSON object\n"
 	"  -h, --help               show this\n"
 	"\n"
@@ -290,13 +291,14 @@ static void parse_job(struct job *job, int argc, char **argv)
 static enum rf_blk_wait_policy policy(const char *text)
 {
 	static const char *const names[] = {[RF_BLK_WAIT_ADAPTIVE] = "adaptive",
-		[RF_BLK_WAIT_EVENT] = "event", [RF_BLK_WAIT_SPIN] = "spin"};
+		[RF_BLK_WAIT_EVENT] = "event", [RF_BLK_WAIT_SPIN] = "spin",
+		[RF_BLK_WAIT_IDDR] = "iddr"};
 
 	for (unsigned int i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
 		if (strcmp(text, names[i]) == 0)
 			return (enum rf_blk_wait_policy)i;
 	}
-	bad_usage("not adaptive, event or spin:", text);
+	bad_usage("not adaptive, event, spin or iddr:", text);
 	return RF_BLK_WAIT_ADAPTIVE;
 }
 

@@ -52,6 +52,7 @@ enum rf_blk_wait_policy {
 	RF_BLK_WAIT_ADAPTIVE, /* poll for a short, learned time, then sleep */
 	RF_BLK_WAIT_EVENT,    /* sleep at once */
 	RF_BLK_WAIT_SPIN,     /* poll until the answer comes; needs a core of its own */
+	RF_BLK_WAIT_IDDR,     /* poll for 50 us, then sleep, and say so in the ring */
 };
 
 /* Zero means the default for every field. */
@@ -180,6 +181,10 @@ int rf_blk_poll(struct rf_blk *blk, struct rf_blk_io **done, unsigned int max);
  * nothing is outstanding on any queue.
  */
 int rf_blk_wait(struct rf_blk *blk, struct rf_blk_io **done, unsigned int max, int timeout_ms);
+
+/* The same with a timeout in nanoseconds, for programs with other things to do in between. */
+int rf_blk_wait_ns(struct rf_blk *blk, struct rf_blk_io **done, unsigned int max,
+	int64_t timeout_ns);
 
 /*
  * Memory that is granted to the back end for the life of the disk, so that requests on it are not

@@ -33,7 +33,8 @@ static const char usage[] =
 	"\n"
 	"Work:\n"
 	"  -p, --policy=POLICY     adaptive (default): poll while busy, then sleep;\n"
-	"                          event: sleep at once; spin: never sleep\n"
+	"                          event: sleep at once; spin: never sleep;\n"
+	"                          iddr: poll for 50 us, then sleep, and say so in the ring\n"
 	"  -w, --workers=N         threads that serve rings (default: half of the processors)\n"
 	"      --window=N          requests at a device while domains compete for it (default 8)\n"
 	"      --aio=KIND          auto (default), uring or threads\n"
@@ -144,7 +145,7 @@ static bool parse_offer_option(int c, struct options *opt)
 
 static bool parse_work_option(int c, struct options *opt)
 {
-	static const char *const policies[] = {"adaptive", "event", "spin", NULL};
+	static const char *const policies[] = {"adaptive", "event", "spin", "iddr", NULL};
 	static const char *const aios[] = {"auto", "uring", "threads", NULL};
 
 	switch (c) {
@@ -233,6 +234,7 @@ void options_parse(int argc, char **argv, struct options *opt)
 			argv[optind]);
 		exit(EXIT_USAGE);
 	}
+	opt->offer.status = opt->worker.policy == WORKER_IDDR;
 	/* More queues than workers would only wait for each other. */
 	if (!opt->offer.max_queues)
 		opt->offer.max_queues =

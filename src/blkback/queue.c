@@ -10,6 +10,7 @@
 #include "blkback/trace.h"
 #include "blkback/worker.h"
 #include "common/clock.h"
+#include "common/ring_status.h"
 
 /* Grants are persistent only if the front end offers that: it must keep them. */
 static enum grant_mode grant_mode_of(const struct queue_config *config)
@@ -221,6 +222,16 @@ void queue_answer(struct queue *queue, struct request *req, int16_t status)
 	worker_answered(queue->worker, queue);
 }
 
+/* After the fence: whether the front end asked to hear of the answers up to prod. */
+static bool wants_event(const struct queue *queue, uint32_t old, uint32_t prod)
+{
+	blkif_sring_t *sring = queue->ring.sring;
+
+	if (queue->config.front_status)
+		return prod != old && ring_status_sleeps(sring, RING_RSP_STATUS_OFFSET);
+	return prod - ring_load_event(&sring->rsp_event) < prod - old;
+}
+
 void queue_push(struct queue *queue)
 {
 	blkif_sring_t *sring = queue->ring.sring;
@@ -233,26 +244,43 @@ void queue_push(struct queue *queue)
 	old = ring_load_event(&sring->rsp_prod);
 	ring_store_prod(&sring->rsp_prod, prod);
 	/*
-	 * Orders: our store of rsp_prod before our load of rsp_event.
-	 * Pairs with: the front end's fence between its store of rsp_event and its last look at rsp_prod.
+	 * Orders: our store of rsp_prod before our load of rsp_event or rsp_status.
+	 * Pairs with: the front end's fence between its store of these and its last look at rsp_prod.
 	 * Without it: it could go to sleep on an answer that we do not notify.
 	 */
 	xen_mb();
-	if (prod - ring_load_event(&sring->rsp_event) < prod - old)
+	if (wants_event(queue, old, prod))
 		worker_notify(queue->worker, queue->config.port);
 	if (published_ns)
 		trace_published(queue, published_ns);
 	queue->unpushed = false;
 }
 
+static void set_status(struct queue *queue, enum ring_status status)
+{
+	if (queue->config.own_status)
+		ring_status_set(queue->ring.sring, RING_REQ_STATUS_OFFSET, status);
+}
+
 bool queue_arm(struct queue *queue)
 {
+	/* The event index, too: the front end may know nothing of status words. */
 	ring_store_event(&queue->ring.sring->req_event, queue->ring.req_cons + 1);
+	set_status(queue, RING_SLEEPING);
 	/*
-	 * Orders: our store of req_event before our last look at req_prod.
-	 * Pairs with: the front end's fence between its store of req_prod and its load of req_event.
+	 * Orders: our stores of req_event and req_status before our last look at req_prod.
+	 * Pairs with: the front end's fence between its store of req_prod and its load of these.
 	 * Without it: a request could arrive unnoticed while we go to sleep.
 	 */
 	xen_mb();
-	return nr_available(queue) > 0;
+	if (nr_available(queue) == 0)
+		return false;
+	set_status(queue, RING_RUNNING);
+	return true;
+}
+
+void queue_disarm(struct queue *queue)
+{
+	/* An event index needs nothing: it is passed once. */
+	set_status(queue, RING_RUNNING);
 }

@@ -56,6 +56,8 @@ struct queue_config {
 	enum queue_abi abi;
 	enum grant_mode grant_mode; /* GRANT_PERSISTENT counts only if the front end offers it */
 	bool front_persistent;	    /* the front end offers persistent grants */
+	bool own_status;	    /* we offered to keep req_status (common/ring_status.h) */
+	bool front_status;	    /* the front end keeps rsp_status: notified by that */
 	/* That were offered to the front end, QUEUE_MAX_INDIRECT_SEGMENTS at most; 0: none. */
 	unsigned int max_indirect_segments;
 	bool read_only;
@@ -136,5 +138,8 @@ void queue_push(struct queue *queue);
  * meanwhile (then poll on).
  */
 bool queue_arm(struct queue *queue);
+
+/* The queue is looked at from now on: no notification is needed. */
+void queue_disarm(struct queue *queue);
 
 #endif

@@ -37,6 +37,7 @@ struct vbd_offer {
 	enum grant_mode grants;		    /* persistent grants are offered with the first two */
 	unsigned int max_queues;	    /* 1 to VBD_MAX_QUEUES */
 	unsigned int max_indirect_segments; /* 0: none */
+	bool status;			    /* to keep req_status (common/ring_status.h) */
 };
 
 /* What the vbds of a process share. */

@@ -15,6 +15,7 @@
 #include "blkback/trace.h"
 #include "blkback/vbd_internal.h"
 #include "blkback/worker.h"
+#include "common/ring_status.h"
 
 /* ---- what the front end published ---- */
 
@@ -25,7 +26,7 @@ struct front_ring {
 
 struct front_nodes {
 	unsigned int nr_queues, nr_pages; /* pages of each ring */
-	bool persistent;
+	bool persistent, status;
 	enum queue_abi abi;
 	struct front_ring rings[VBD_MAX_QUEUES];
 };
@@ -92,7 +93,7 @@ static const char *read_protocol(struct vbd *vbd, enum queue_abi *abi)
 static const char *read_front(struct vbd *vbd, struct front_nodes *front)
 {
 	struct xs_handle *xs = vbd->ctx->xs;
-	uint64_t order = 0, nr_queues = 1, persistent = 0;
+	uint64_t order = 0, nr_queues = 1, persistent = 0, status = 0;
 	const char *why = read_protocol(vbd, &front->abi);
 	int rc;
 
@@ -107,9 +108,12 @@ static const char *read_front(struct vbd *vbd, struct front_nodes *front)
 		return "bad multi-queue-num-queues";
 	if (xenbus_read_u64(xs, vbd->frontend, "feature-persistent", 0, 1, &persistent))
 		persistent = 0;
+	if (xenbus_read_u64(xs, vbd->frontend, RING_STATUS_NODE, 0, 1, &status))
+		status = 0;
 	front->nr_pages = 1u << order;
 	front->nr_queues = (unsigned int)nr_queues;
 	front->persistent = persistent;
+	front->status = status;
 	return read_rings(vbd, front);
 }
 
@@ -162,6 +166,7 @@ static const char *make_queue(
 		.sring = vq->ring, .nr_ring_pages = vbd->nr_ring_pages, .port = vq->port,
 		.abi = front->abi, .grant_mode = offer->grants,
 		.front_persistent = front->persistent,
+		.own_status = offer->status, .front_status = front->status,
 		.max_indirect_segments = offer->max_indirect_segments,
 		.read_only = vbd->image->read_only, .can_discard = vbd->can_discard,
 		.image = vbd->image, .share = &vbd->share};

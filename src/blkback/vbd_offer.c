@@ -7,6 +7,7 @@
 
 #include "blkback/vbd_internal.h"
 #include "common/clock.h"
+#include "common/ring_status.h"
 
 /* ---- publishing ---- */
 
@@ -52,6 +53,7 @@ static int write_offer(void *data, xs_transaction_t t)
 		{"feature-max-indirect-segments", offer->max_indirect_segments},
 		{"max-ring-page-order", VBD_MAX_RING_PAGE_ORDER},
 		{"multi-queue-max-queues", offer->max_queues},
+		{RING_STATUS_NODE, offer->status},
 	};
 	int rc = 0;
 

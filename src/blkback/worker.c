@@ -18,6 +18,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/poll_window.h"
+#include "common/ring_status.h"
 
 #define RETIRE_NS (200 * NSEC_PER_USEC)	   /* a ring without requests is armed instead of polled */
 #define KEEP_MAX 16u			   /* rings that are looked at right after a sleep */
@@ -141,6 +142,7 @@ void worker_poll(struct worker *worker, struct queue *queue)
 	if (queue->polled)
 		return;
 	queue->polled = true;
+	queue_disarm(queue);
 	list_add_tail(&worker->polled, &queue->polled_link);
 	worker->nr_polled++;
 	sched_polled(queue);
@@ -196,6 +198,15 @@ static bool arm_all(struct worker *worker)
 			unpoll_queue(worker, queue);
 	}
 	return all;
+}
+
+/* After it: no events are wanted for the rings that are polled on. */
+static void disarm_all(struct worker *worker)
+{
+	struct queue *queue;
+
+	list_for_each(queue, &worker->polled, polled_link)
+		queue_disarm(queue);
 }
 
 /* ---- events and commands ---- */
@@ -375,6 +386,7 @@ static void go_to_sleep(struct worker *worker)
 		return;
 	worker->wait.slept = true;
 	aio_wait(worker->aio, sleep_ns(worker, quiet));
+	disarm_all(worker);
 }
 
 /* Waits for the disk and waits for guests have little to do with each other. */
@@ -417,6 +429,8 @@ static bool keep_polling(struct worker *worker, uint64_t now)
 		return true;
 	case WORKER_EVENT:
 		return false;
+	case WORKER_IDDR:
+		return !wait->slept && now - wait->start_ns < RING_STATUS_SPIN_NS;
 	default:
 		return !wait->slept && now - wait->start_ns < poll_window_ns(wait->window) &&
 			(poll_window_is_short(wait->window) || !poll_crowd_is(&worker->crowd, now));

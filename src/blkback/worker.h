@@ -22,6 +22,7 @@ enum worker_policy {
 	WORKER_ADAPTIVE, /* poll as long as experience says that it pays, then sleep */
 	WORKER_EVENT,	 /* sleep as soon as there is nothing to do */
 	WORKER_SPIN,	 /* never sleep */
+	WORKER_IDDR,	 /* poll for a fixed time, then sleep (common/ring_status.h) */
 };
 
 struct worker_config {

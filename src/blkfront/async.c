@@ -221,7 +221,8 @@ int rf_blk_poll(struct rf_blk *blk, struct rf_blk_io **done, unsigned int max)
 	return nr;
 }
 
-int rf_blk_wait(struct rf_blk *blk, struct rf_blk_io **done, unsigned int max, int timeout_ms)
+int rf_blk_wait_ns(struct rf_blk *blk, struct rf_blk_io **done, unsigned int max,
+	int64_t timeout_ns)
 {
 	struct blk_queue *own = blk_own_queue(blk);
 	struct blk_waiter w;
@@ -232,7 +233,7 @@ int rf_blk_wait(struct rf_blk *blk, struct rf_blk_io **done, unsigned int max, i
 	nr = collect(own, done, max);
 	if (nr)
 		return nr;
-	blk_waiter_init(&w, own, BLK_WAIT_DONE, blk->nr_queues > 1, NULL, timeout_ms);
+	blk_waiter_init(&w, own, BLK_WAIT_DONE, blk->nr_queues > 1, NULL, timeout_ns);
 	do {
 		if (!any_outstanding(own))
 			return -ENOENT;
@@ -244,4 +245,11 @@ int rf_blk_wait(struct rf_blk *blk, struct rf_blk_io **done, unsigned int max, i
 	if (!nr)
 		(void)poll_in_vain(own);
 	return nr;
+}
+
+int rf_blk_wait(struct rf_blk *blk, struct rf_blk_io **done, unsigned int max, int timeout_ms)
+{
+	int64_t timeout_ns = timeout_ms < 0 ? -1 : timeout_ms * (int64_t)NSEC_PER_MSEC;
+
+	return rf_blk_wait_ns(blk, done, max, timeout_ns);
 }

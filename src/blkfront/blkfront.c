@@ -100,6 +100,7 @@ static int open_connection(struct rf_blk *blk, unsigned int nr_queues)
 		err = blk_pool_init(blk);
 	}
 	blk->details.nr_queues = blk->nr_queues;
+	blk->details.status = blk->options.wait_policy == RF_BLK_WAIT_IDDR;
 	return err;
 }
 

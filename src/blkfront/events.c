@@ -9,6 +9,8 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include "common/clock.h"
+
 /* Reads what a watch reported. Under store_lock. Returns why the disk is finished, or NULL. */
 static const char *reread(struct rf_blk *blk)
 {
@@ -79,10 +81,12 @@ void blk_events_settle(struct blk_queue *queue)
 		take_event(queue, 0);
 }
 
-/* poll(2), in which w can be woken by the given eventfd. Interrupted if it has been already. */
+/* ppoll(2), in which w can be woken by the given eventfd. Interrupted if it has been already. */
 static int poll_kickable(struct blk_waiter *w, int kick_fd, struct pollfd *fds, unsigned int nr,
-	int timeout_ms)
+	uint64_t timeout_ns)
 {
+	const struct timespec timeout = {.tv_sec = (time_t)(timeout_ns / NSEC_PER_SEC),
+		.tv_nsec = (long)(timeout_ns % NSEC_PER_SEC)};
 	int rc;
 
 	/*
@@ -95,7 +99,7 @@ static int poll_kickable(struct blk_waiter *w, int kick_fd, struct pollfd *fds, 
 		errno = EINTR;
 		rc = -1;
 	} else {
-		rc = poll(fds, nr, timeout_ms);
+		rc = ppoll(fds, nr, &timeout, NULL);
 	}
 	/* Relaxed: whoever still writes to it wakes the next one in vain, at most. */
 	atomic_store_explicit(&w->kick_fd, -1, memory_order_relaxed);
@@ -103,7 +107,7 @@ static int poll_kickable(struct blk_waiter *w, int kick_fd, struct pollfd *fds, 
 }
 
 int blk_events_wait(struct blk_waiter *w, struct blk_queue *const *queues, unsigned int nr,
-	int timeout_ms)
+	uint64_t timeout_ns)
 {
 	struct rf_blk *blk = queues[0]->blk;
 	struct pollfd fds[BLK_MAX_QUEUES + 2];
@@ -115,7 +119,7 @@ int blk_events_wait(struct blk_waiter *w, struct blk_queue *const *queues, unsig
 		fds[i] = (struct pollfd){.fd = queues[i]->evtchn_fd, .events = POLLIN};
 	*store = (struct pollfd){.fd = blk->store_fd, .events = POLLIN};
 	*kick = (struct pollfd){.fd = queues[0]->kick_fd, .events = POLLIN};
-	rc = poll_kickable(w, kick->fd, fds, nr + 2, timeout_ms);
+	rc = poll_kickable(w, kick->fd, fds, nr + 2, timeout_ns);
 	if (rc < 0) {
 		if (errno != EINTR)
 			blk_break(blk, -EIO, "poll failed");

@@ -19,14 +19,12 @@
 #include <xenevtchn.h>
 #include <xengnttab.h>
 
-#include "common/ringmb.h"
-#include <xen/io/blkif.h>
-
 #include <ringfence/blkfront.h>
 
 #include "blkfront/xenbus.h"
 #include "common/list.h"
 #include "common/poll_window.h"
+#include "common/ring_status.h"
 #include "common/stamps.h"
 
 #define BLK_PAGE_SIZE 4096u
@@ -236,6 +234,12 @@ bool blk_has_responses(struct blk_queue *queue);
  */
 int blk_reap(struct blk_queue *queue, bool arm);
 
+/*
+ * Nobody sleeps on the ring's event any more. The queue's leader only: who else would say so might
+ * stop polling while the leader relies on being notified.
+ */
+void blk_disarm(struct blk_queue *queue);
+
 /* The disk is unusable: says why (once), fails what is outstanding, wakes everybody. */
 void blk_break(struct rf_blk *blk, int err, const char *reason);
 
@@ -243,10 +247,10 @@ void blk_break(struct rf_blk *blk, int err, const char *reason);
 
 /*
  * slot: for BLK_WAIT_REQUEST, else NULL. everywhere: for BLK_WAIT_DONE, what happens on the other
- * queues counts, too. timeout_ms < 0: none.
+ * queues counts, too. timeout_ns < 0: none.
  */
 void blk_waiter_init(struct blk_waiter *w, struct blk_queue *queue, enum blk_wait_kind kind,
-	bool everywhere, struct blk_slot *slot, int timeout_ms);
+	bool everywhere, struct blk_slot *slot, int64_t timeout_ns);
 
 /* By the disk's policy. 0 when what w waits for is there, or -ETIMEDOUT. */
 int blk_wait(struct blk_waiter *w) __attribute__((warn_unused_result));
@@ -273,11 +277,11 @@ void blk_futex_wake(_Atomic uint32_t *word);
 /* ---- events.c: what comes from outside ---- */
 
 /*
- * Waits for an event of the given queues, at most timeout_ms. w leads them all. 1 if there was one:
+ * Waits for an event of the given queues, at most timeout_ns. w leads them all. 1 if there was one:
  * it is handled, except that one of the ring's event channel waits for blk_events_settle.
  */
 int blk_events_wait(struct blk_waiter *w, struct blk_queue *const *queues, unsigned int nr,
-	int timeout_ms);
+	uint64_t timeout_ns);
 
 /* Takes the ring's event if one is due: before the next blk_events_wait. By who leads the queue. */
 void blk_events_settle(struct blk_queue *queue);

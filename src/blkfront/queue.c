@@ -59,6 +59,9 @@ static int open_ring(struct blk_queue *queue, unsigned int ring_order, uint32_t 
 	memset(queue->ring_pages, 0, size);
 	sring = queue->ring_pages;
 	XEN_FRONT_RING_INIT(&queue->ring, sring, size);
+	/* Nobody waits yet, and who will, will say so. */
+	if (blk->options.wait_policy == RF_BLK_WAIT_IDDR)
+		ring_status_set(sring, RING_RSP_STATUS_OFFSET, RING_RUNNING);
 	return 0;
 }
 

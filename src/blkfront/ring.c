@@ -100,6 +100,16 @@ static void place_request(struct blk_queue *queue, uint32_t nr)
 	__atomic_store_n(&queue->ring.req_prod_pvt, prod + 1, __ATOMIC_RELAXED);
 }
 
+/* After the fence: whether the back end asked to hear of the requests up to new. */
+static bool wants_event(const struct blk_queue *queue, RING_IDX old, RING_IDX new)
+{
+	blkif_sring_t *sring = queue->ring.sring;
+
+	if (queue->blk->disk.status)
+		return ring_status_sleeps(sring, RING_REQ_STATUS_OFFSET);
+	return new - ring_load_event(&sring->req_event) < new - old;
+}
+
 int blk_push(struct blk_queue *queue, const uint32_t *slots, unsigned int nr)
 {
 	blkif_sring_t *sring = queue->ring.sring;
@@ -118,12 +128,12 @@ int blk_push(struct blk_queue *queue, const uint32_t *slots, unsigned int nr)
 	new = queue->ring.req_prod_pvt;
 	ring_store_prod(&sring->req_prod, new);
 	/*
-	 * Orders: our producer index before the look at the event index.
-	 * Pairs with: the back end's final check, which writes req_event and then reads req_prod.
+	 * Orders: our producer index before the look at the event index or req_status.
+	 * Pairs with: the back end's final check, which writes these and then reads req_prod.
 	 * Without it: it would sleep on a request that nobody tells it about.
 	 */
 	xen_mb();
-	bool notify = new - ring_load_event(&sring->req_event) < new - old;
+	bool notify = wants_event(queue, old, new);
 
 	if (atomic_load_explicit(&queue->woke, memory_order_relaxed) != notify)
 		atomic_store_explicit(&queue->woke, notify, memory_order_relaxed);
@@ -260,16 +270,31 @@ static int drain(struct blk_queue *queue, struct reap_batch *batch, const char *
 	return (int)nr;
 }
 
-/* The reaper, with nothing to take: asks for an event. True if something came in the meantime. */
+static void set_status(struct blk_queue *queue, enum ring_status status)
+{
+	if (queue->blk->details.status)
+		ring_status_set(queue->ring.sring, RING_RSP_STATUS_OFFSET, status);
+}
+
+void blk_disarm(struct blk_queue *queue)
+{
+	set_status(queue, RING_RUNNING);
+}
+
+/*
+ * The leader as the reaper, with nothing to take: asks for an event, by both ways, since the back
+ * end may know nothing of status words. True if something came in the meantime.
+ */
 static bool arm_event(struct blk_queue *queue)
 {
 	blkif_sring_t *sring = queue->ring.sring;
 	RING_IDX cons = queue->ring.rsp_cons;
 
 	ring_store_event(&sring->rsp_event, cons + 1);
+	set_status(queue, RING_SLEEPING);
 	/*
-	 * Orders: our event index before the second look at the producer index.
-	 * Pairs with: the back end's push, which writes rsp_prod and then reads rsp_event.
+	 * Orders: our event index and status before the second look at the producer index.
+	 * Pairs with: the back end's push, which writes rsp_prod and then reads one of these.
 	 * Without it: both could miss each other, and the response would wait for a time limit.
 	 */
 	xen_mb();

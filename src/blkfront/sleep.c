@@ -16,18 +16,18 @@
 
 #include "common/clock.h"
 
-#define SLEEP_LIMIT_MS 500 /* then look whether the other side is still there */
+#define SLEEP_LIMIT_NS (500 * NSEC_PER_MSEC) /* then look whether the other side is still there */
 
 void blk_futex_wake(_Atomic uint32_t *word)
 {
 	syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }
 
-static bool futex_sleep(_Atomic uint32_t *word, uint32_t value, int timeout_ms)
+static bool futex_sleep(_Atomic uint32_t *word, uint32_t value, uint64_t timeout_ns)
 {
 	struct timespec ts = {
-		.tv_sec = timeout_ms / 1000,
-		.tv_nsec = timeout_ms % 1000 * (long)NSEC_PER_MSEC,
+		.tv_sec = (time_t)(timeout_ns / NSEC_PER_SEC),
+		.tv_nsec = (long)(timeout_ns % NSEC_PER_SEC),
 	};
 
 	return syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, &ts, NULL, 0) == 0 ||
@@ -146,6 +146,7 @@ static void leave(struct blk_waiter *w)
 		pthread_mutex_lock(&m->queue->sleep_lock);
 		atomic_fetch_sub_explicit(&m->queue->nr_joined[w->kind], 1, memory_order_relaxed);
 		if (leads(m)) {
+			blk_disarm(m->queue);
 			pass_leadership(m->queue);
 		} else if (m->listed) {
 			list_del(&m->link);
@@ -192,25 +193,24 @@ void blk_wake_all(struct blk_queue *queue)
 
 /* ---- sleeping ---- */
 
-static int sleep_ms(const struct blk_waiter *w)
+static uint64_t sleep_ns(const struct blk_waiter *w)
 {
-	uint64_t now, ms;
+	uint64_t now;
 
 	if (!w->deadline_ns)
-		return SLEEP_LIMIT_MS;
+		return SLEEP_LIMIT_NS;
 	now = clock_ns();
 	if (now >= w->deadline_ns)
 		return 0;
-	ms = (w->deadline_ns - now) / NSEC_PER_MSEC + 1;
-	return ms < SLEEP_LIMIT_MS ? (int)ms : SLEEP_LIMIT_MS;
+	return w->deadline_ns - now < SLEEP_LIMIT_NS ? w->deadline_ns - now : SLEEP_LIMIT_NS;
 }
 
 /* A broken disk does not count: that its end is found by looking is what the limit is for. */
-static void count_rescue(const struct blk_waiter *w, int slept_ms)
+static void count_rescue(const struct blk_waiter *w, uint64_t slept_ns)
 {
 	struct rf_blk *blk = w->queue->blk;
 
-	if (slept_ms == SLEEP_LIMIT_MS && blk_ready(w) && !blk_broken(blk))
+	if (slept_ns == SLEEP_LIMIT_NS && blk_ready(w) && !blk_broken(blk))
 		atomic_fetch_add_explicit(&blk->nr_rescued, 1, memory_order_relaxed);
 }
 
@@ -233,7 +233,7 @@ static bool arm(struct blk_queue *queue, uint64_t since_ns, bool slept)
 static void lead(struct blk_waiter *w, struct blk_queue *const *queues, unsigned int nr,
 	uint64_t since_ns)
 {
-	int timeout_ms;
+	uint64_t timeout_ns;
 
 	for (unsigned int i = 0; i < nr; i++) {
 		if (!arm(queues[i], since_ns, w->slept))
@@ -242,10 +242,12 @@ static void lead(struct blk_waiter *w, struct blk_queue *const *queues, unsigned
 	/* After arming: another thread may have taken our response before that. */
 	if (blk_ready(w))
 		return;
-	timeout_ms = sleep_ms(w);
+	timeout_ns = sleep_ns(w);
 	w->slept = true;
-	if (blk_events_wait(w, queues, nr, timeout_ms) == 0)
-		count_rescue(w, timeout_ms);
+	if (blk_events_wait(w, queues, nr, timeout_ns) == 0)
+		count_rescue(w, timeout_ns);
+	for (unsigned int i = 0; i < nr; i++)
+		blk_disarm(queues[i]);
 }
 
 /* One turn of a follower. */
@@ -253,13 +255,13 @@ static void follow(struct blk_waiter *w)
 {
 	uint32_t value = atomic_fetch_or_explicit(w->word, WORD_ASLEEP, memory_order_acq_rel) |
 			 WORD_ASLEEP;
-	int timeout_ms;
+	uint64_t timeout_ns;
 
 	if (value & WORD_WAKE)
 		return;
-	timeout_ms = sleep_ms(w);
-	if (!blk_ready(w) && !futex_sleep(w->word, value, timeout_ms))
-		count_rescue(w, timeout_ms);
+	timeout_ns = sleep_ns(w);
+	if (!blk_ready(w) && !futex_sleep(w->word, value, timeout_ns))
+		count_rescue(w, timeout_ns);
 }
 
 int blk_wait_asleep(struct blk_waiter *w, uint64_t since_ns)

@@ -20,7 +20,7 @@
 #define ALIVE_EVERY_NS (4 * NSEC_PER_MSEC)
 
 void blk_waiter_init(struct blk_waiter *w, struct blk_queue *queue, enum blk_wait_kind kind,
-	bool everywhere, struct blk_slot *slot, int timeout_ms)
+	bool everywhere, struct blk_slot *slot, int64_t timeout_ns)
 {
 	w->queue = queue;
 	w->kind = kind;
@@ -29,8 +29,8 @@ void blk_waiter_init(struct blk_waiter *w, struct blk_queue *queue, enum blk_wai
 	atomic_init(&w->kick_fd, -1);
 	w->word = slot ? &slot->word : &w->own_word;
 	w->deadline_ns = 0;
-	if (timeout_ms >= 0)
-		w->deadline_ns = clock_ns() + (uint64_t)timeout_ms * NSEC_PER_MSEC;
+	if (timeout_ns >= 0)
+		w->deadline_ns = clock_ns() + (uint64_t)timeout_ns;
 }
 
 bool blk_ready_here(const struct blk_waiter *w)
@@ -110,10 +110,14 @@ static void note_quick(struct blk_queue *queue)
 	atomic_store_explicit(&queue->nr_quick, nr, memory_order_relaxed);
 }
 
-/* Somebody else wants the processors, and what is waited for does not nearly always come at once. */
+/*
+ * Somebody else wants the processors, and what is waited for does not nearly always come at once. Only
+ * the adaptive policy cares.
+ */
 static bool crowded(struct blk_queue *queue)
 {
-	return poll_crowd_ever(&queue->crowd) && !poll_window_is_short(window_of(queue)) &&
+	return queue->blk->options.wait_policy == RF_BLK_WAIT_ADAPTIVE &&
+	       poll_crowd_ever(&queue->crowd) && !poll_window_is_short(window_of(queue)) &&
 	       poll_crowd_is(&queue->crowd, clock_ns());
 }
 
@@ -133,6 +137,8 @@ static uint64_t spin_limit(struct blk_queue *queue)
 		return UINT64_MAX;
 	if (queue->blk->options.wait_policy == RF_BLK_WAIT_EVENT)
 		return 0;
+	if (queue->blk->options.wait_policy == RF_BLK_WAIT_IDDR)
+		return RING_STATUS_SPIN_NS;
 	window = poll_window_ns(window_of(queue));
 	if (window == 0)
 		return 0;
@@ -203,7 +209,7 @@ static int wait_polling(struct blk_waiter *w, uint64_t start_ns, uint64_t limit_
 			return -ETIMEDOUT;
 		if ((polled_in_vain(queue, start_ns, now, limit_ns) &&
 			    !is_preempted(queue, start_ns, now)) ||
-			(limit_ns != UINT64_MAX && crowded(queue)))
+			crowded(queue))
 			return -EAGAIN;
 		if (now >= alive_ns) {
 			blk_check_alive(w);
@@ -242,7 +248,7 @@ int blk_wait(struct blk_waiter *w)
 	start_ns = clock_ns();
 	atomic_fetch_add_explicit(&queue->nr_waiting, 1, memory_order_relaxed);
 	/* Where others want the processors the quick look was all. */
-	if (limit_ns == 0 || (limit_ns != UINT64_MAX && crowded(queue)))
+	if (limit_ns == 0 || crowded(queue))
 		rc = -EAGAIN;
 	else
 		rc = wait_polling(w, start_ns, limit_ns);

@@ -14,6 +14,7 @@
 
 #include "common/clock.h"
 #include "common/parse.h"
+#include "common/ring_status.h"
 
 #define VBD_DIRECTORY "device/vbd"
 #define RING_PREFIX "ring-ref"
@@ -328,6 +329,8 @@ static int publish_body(struct xenbus_device *dev, xs_transaction_t t, const voi
 		err = write_node(dev, t, "protocol", XEN_IO_PROTO_ABI_NATIVE);
 	if (!err)
 		err = write_node(dev, t, "feature-persistent", "1");
+	if (!err && details->status)
+		err = write_number(dev, t, RING_STATUS_NODE, 1);
 	if (!err)
 		err = write_number(dev, t, "state", XenbusStateInitialised);
 	return err;
@@ -342,7 +345,7 @@ int xenbus_publish(struct xenbus_device *dev, const struct xenbus_details *detai
 static bool is_detail(const char *node)
 {
 	return strcmp(node, ORDER_NODE) == 0 || strcmp(node, QUEUES_NODE) == 0 ||
-	       strcmp(node, PORT_NODE) == 0 ||
+	       strcmp(node, PORT_NODE) == 0 || strcmp(node, RING_STATUS_NODE) == 0 ||
 	       strncmp(node, RING_PREFIX, strlen(RING_PREFIX)) == 0 ||
 	       strncmp(node, QUEUE_PREFIX, strlen(QUEUE_PREFIX)) == 0;
 }

@@ -32,6 +32,7 @@ struct xenbus_queue {
 struct xenbus_details {
 	unsigned int ring_order;
 	unsigned int nr_queues;
+	bool status; /* rsp_status is kept (common/ring_status.h) */
 	struct xenbus_queue queues[XENBUS_MAX_QUEUES];
 };
 
@@ -50,6 +51,7 @@ struct xenbus_disk {
 	bool flush;
 	bool discard;
 	bool persistent;
+	bool status; /* it keeps req_status (common/ring_status.h) */
 	unsigned int max_indirect_segments; /* 0: no such requests */
 };
 

@@ -11,8 +11,7 @@
 
 #include "common/parse.h"
 
-#include "common/ringmb.h"
-#include <xen/io/blkif.h>
+#include "common/ring_status.h"
 
 #define SECTOR_SIZE_MIN 512
 #define SECTOR_SIZE_MAX 4096 /* a segment never leaves its page */
@@ -119,6 +118,8 @@ int xenbus_read_disk(struct xenbus_device *dev, struct xenbus_disk *disk)
 		err = read_flag(dev, "feature-discard", &disk->discard);
 	if (!err)
 		err = read_flag(dev, "feature-persistent", &disk->persistent);
+	if (!err)
+		err = read_flag(dev, RING_STATUS_NODE, &disk->status);
 	if (!err)
 		err = read_bound(dev, "feature-max-indirect-segments", 0, UINT32_MAX,
 			&disk->max_indirect_segments);

@@ -40,7 +40,7 @@ static const char help_text[] =
 	"\n"
 	"  --stats        also print percentiles and a histogram, on standard error\n"
 	"  --progress     print progress lines on standard error even if it is no terminal\n"
-	"  --wait=POLICY  how threads wait for answers: adaptive (default), event or spin\n"
+	"  --wait=POLICY  how threads wait for answers: adaptive (default), event, spin or iddr\n"
 	"  --help         print this help\n"
 	"  --version      print the version\n"
 	"\n"
@@ -79,6 +79,7 @@ static int parse_wait(const char *text, enum rf_blk_wait_policy *policy)
 		[RF_BLK_WAIT_ADAPTIVE] = "adaptive",
 		[RF_BLK_WAIT_EVENT] = "event",
 		[RF_BLK_WAIT_SPIN] = "spin",
+		[RF_BLK_WAIT_IDDR] = "iddr",
 	};
 
 	for (unsigned int i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -87,7 +88,7 @@ static int parse_wait(const char *text, enum rf_blk_wait_policy *policy)
 			return 0;
 		}
 	}
-	return complain_usage("--wait must be adaptive, event or spin, not '%s'", text);
+	return complain_usage("--wait must be adaptive, event, spin or iddr, not '%s'", text);
 }
 
 /*

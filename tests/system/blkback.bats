@@ -83,9 +83,35 @@ beside_a_client() { # COMMAND...
 }
 
 @test "blkback: a storm of events does not stop the others (XSA-332, XSA-391)" {
-	for policy in adaptive event; do
+	for policy in adaptive event iddr; do
 		start_back_end --policy="$policy"
 		beside_a_client hostile blkfront_ring storm disk1 1 100000
+		control shutdown
+		eventually nothing_runs
+		unset BACK_END
+	done
+}
+
+@test "blkback: a front end's status word decides what it is told, and harms nobody" {
+	start_back_end --policy=iddr
+	beside_a_client hostile blkfront_status disk1 1
+	beside_a_client hostile blkfront_ring scribble disk1 1 20
+	control shutdown
+	eventually nothing_runs
+	unset BACK_END
+	start_back_end --policy=event
+	beside_a_client hostile blkfront_status disk1 0
+}
+
+@test "blkback: every policy of one end goes with every policy of the other" {
+	for policy in adaptive event spin iddr; do
+		start_back_end --policy="$policy"
+		for wait in adaptive event spin iddr; do
+			run -0 client --wait="$wait" 3 600
+			run -0 files_are_consistent "$(newest_client)"
+			rm -f sectors.* read.*
+		done
+		unharmed
 		control shutdown
 		eventually nothing_runs
 		unset BACK_END
@@ -282,7 +308,7 @@ without_uring_as_nobody() {
 }
 
 @test "blkback: every policy serves, with one worker and with more" {
-	for options in "--policy=event" "--policy=spin --workers=2" "--policy=event --workers=3 --window=1"; do
+	for options in "--policy=event" "--policy=spin --workers=2" "--policy=iddr --workers=2" "--policy=event --workers=3 --window=1"; do
 		# shellcheck disable=SC2086 # a list
 		start_back_end $options
 		pids=

@@ -24,7 +24,7 @@ load lib
 	run -2 client --nope 4 100
 	has "unknown option"
 	run -2 client --wait=soon 4 100
-	has "adaptive, event or spin"
+	has "adaptive, event, spin or iddr"
 }
 
 @test "client: without a service it says how to start one, and leaves no file" {
@@ -117,7 +117,7 @@ load lib
 
 @test "client: every way of waiting gives the right answers" {
 	start_service
-	for policy in adaptive event spin; do
+	for policy in adaptive event spin iddr; do
 		rm -f sectors.* read.*
 		run -0 client --wait="$policy" 2 2000
 		run -0 integrity disk1.img sectors.* read.*

@@ -58,3 +58,17 @@ is_found() {
 @test "model: an event index one too far lets a message be slept on" {
 	is_found notify -DSTALE_EVENT
 }
+
+@test "model: a consumer that tells by a status word never sleeps on a message" {
+	holds status
+}
+
+@test "model: status words need both fences, the second look, and the word before that look" {
+	for broken in NO_PRODUCER_FENCE NO_CONSUMER_FENCE NO_RECHECK SLEEPING_LATE; do
+		is_found status "-D$broken"
+	done
+}
+
+@test "model: only who sleeps may say that its side runs" {
+	is_found status -DOTHER_RUNS
+}

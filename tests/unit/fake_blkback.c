@@ -9,6 +9,8 @@
 #include <unistd.h>
 #include <xen/io/xenbus.h>
 
+#include "common/ring_status.h"
+
 #define PAGE 4096
 
 void back_init(struct back *back)
@@ -105,6 +107,15 @@ void back_put(struct back *back, const blkif_response_t *rsp)
 	ring_copy_to(RING_GET_RESPONSE(ring, ring->rsp_prod_pvt++), rsp, sizeof(*rsp));
 }
 
+static bool wants_event(struct back *back, RING_IDX old, RING_IDX new)
+{
+	blkif_sring_t *sring = back->q->ring.sring;
+
+	if (back->by_status)
+		return old != new && ring_status_sleeps(sring, RING_RSP_STATUS_OFFSET);
+	return new - ring_load_event(&sring->rsp_event) < new - old;
+}
+
 void back_push(struct back *back)
 {
 	blkif_sring_t *sring = back->q->ring.sring;
@@ -113,7 +124,7 @@ void back_push(struct back *back)
 
 	ring_store_prod(&sring->rsp_prod, new);
 	xen_mb();
-	if (new - ring_load_event(&sring->rsp_event) < new - old)
+	if (wants_event(back, old, new))
 		fake_notify(back->q->port);
 }
 
@@ -179,7 +190,13 @@ static bool serve_queues(struct back *back)
 	return any;
 }
 
-/* Asks for events. True if something came in the meantime. */
+static void set_status(struct back *back, struct back_queue *q, enum ring_status status)
+{
+	if (back->status)
+		ring_status_set(q->ring.sring, RING_REQ_STATUS_OFFSET, status);
+}
+
+/* Asks for events, one way or the other. True if something came in the meantime. */
 static bool arm_queues(struct back *back)
 {
 	bool any = false;
@@ -187,7 +204,9 @@ static bool arm_queues(struct back *back)
 	for (unsigned int i = 0; i < back->nr_queues; i++) {
 		struct back_queue *q = &back->queues[i];
 
-		ring_store_event(&q->ring.sring->req_event, q->ring.req_cons + 1);
+		if (!back->status)
+			ring_store_event(&q->ring.sring->req_event, q->ring.req_cons + 1);
+		set_status(back, q, RING_SLEEPING);
 		xen_mb();
 		any |= ring_load_prod(&q->ring.sring->req_prod) != q->ring.req_cons;
 	}
@@ -203,6 +222,8 @@ static void serve(struct back *back)
 	while (!back->stop && front_state() < XenbusStateClosing) {
 		if (!serve_queues(back) && !arm_queues(back))
 			fake_wait_events(ports, back->nr_queues, 2);
+		for (unsigned int i = 0; i < back->nr_queues; i++)
+			set_status(back, &back->queues[i], RING_RUNNING);
 	}
 }
 
@@ -244,6 +265,7 @@ static void map_rings(struct back *back)
 		abort();
 	for (unsigned int i = 0; i < back->nr_queues; i++)
 		map_ring(back, i);
+	back->by_status = back->status && fake_store_number(FRONT_PATH "/" RING_STATUS_NODE) == 1;
 }
 
 /* What a front end has to know before it can publish rings. */
@@ -266,6 +288,8 @@ static void publish_disk(struct back *back)
 	fake_store_write(BACK_PATH "/feature-flush-cache", "%d", back->flush);
 	fake_store_write(BACK_PATH "/feature-discard", "%d", back->discard);
 	fake_store_write(BACK_PATH "/feature-persistent", "%d", back->persistent);
+	if (back->status)
+		fake_store_write(BACK_PATH "/" RING_STATUS_NODE, "1");
 	if (back->max_indirect)
 		fake_store_write(BACK_PATH "/feature-max-indirect-segments", "%u",
 			back->max_indirect);

@@ -37,6 +37,7 @@ struct back {
 	unsigned int max_queues;   /* 0: says nothing of them */
 	unsigned int max_indirect; /* 0: the same */
 	bool read_only, flush, discard, persistent;
+	bool status; /* keeps req_status and reads rsp_status (common/ring_status.h) */
 	/* Describes the disk before InitWait, as ringfence's blkback does; else as Linux's, which
 	 * only tells what the rings may be like, and the rest (requests too, once) with Connected. */
 	bool early;
@@ -63,6 +64,7 @@ struct back {
 	_Atomic bool stop;
 	uint64_t seed;
 	unsigned int nr_queues;
+	bool by_status; /* of this connection: the front end keeps rsp_status */
 	struct back_queue *q; /* the one whose requests are being served */
 	struct back_queue queues[BACK_MAX_QUEUES];
 };

@@ -6,7 +6,7 @@
 #include <unistd.h>
 
 #define ALL_POLICIES(policy)                                                                       \
-	for (enum rf_blk_wait_policy policy = RF_BLK_WAIT_ADAPTIVE; policy <= RF_BLK_WAIT_SPIN;    \
+	for (enum rf_blk_wait_policy policy = RF_BLK_WAIT_ADAPTIVE; policy <= RF_BLK_WAIT_IDDR;    \
 		policy++)
 
 static struct back back;
@@ -296,6 +296,8 @@ static void a_full_ring_takes_no_more(void **state)
 	assert_int_equal(rf_blk_submit(blk, offer, 40), 32);
 	assert_int_equal(rf_blk_submit(blk, offer + 32, 8), 0);
 	assert_int_equal(rf_blk_wait(blk, done, 40, 20), 0);
+	assert_int_equal(rf_blk_wait_ns(blk, done, 40, 70000), 0);
+	assert_int_equal(rf_blk_wait_ns(blk, done, 40, 0), 0);
 	/* Closing ends them; they do not come back, as nobody may ask any more. */
 	assert_int_equal(blk->nr_rescued, 0);
 	rf_blk_close(blk);
@@ -327,7 +329,7 @@ static void blocking_and_async_share_a_ring(void **state)
 		assert_int_equal(rf_blk_submit(blk, offer, 32), 32);
 		assert_int_equal(rf_blk_read(blk, 1, 1, buf + 32 * 512), 0);
 		for (int nr = 0; nr < 32;) {
-			int rc = rf_blk_wait(blk, done, 32, -1);
+			int rc = rf_blk_wait_ns(blk, done, 32, 20000000000);
 
 			assert_true(rc > 0);
 			nr += rc;

@@ -470,11 +470,14 @@ static void a_scribbled_ring_harms_nobody_else(void **state)
 		size_t from, len;
 	} areas[] = {{8, 4 * 512 - 8}, {0, 4 * 512}, {0, 2}};
 
+	static const enum rf_blk_wait_policy policies[] = {
+		RF_BLK_WAIT_ADAPTIVE, RF_BLK_WAIT_EVENT, RF_BLK_WAIT_IDDR, RF_BLK_WAIT_EVENT};
+
 	(void)state;
 	for (unsigned int round = 0; round < 30; round++) {
 		struct scribbler s = {.from = areas[round % 3].from, .len = areas[round % 3].len};
 		struct rf_blk *blk = open_hostile(answer_without_data,
-			round % 2 ? RF_BLK_WAIT_EVENT : RF_BLK_WAIT_ADAPTIVE);
+			policies[round % 4]);
 		pthread_t threads[NR_THREADS];
 
 		assert_int_equal(pthread_create(&s.thread, NULL, scribble, &s), 0);

@@ -6,7 +6,7 @@
 #include <sched.h>
 
 #define ALL_POLICIES(policy)                                                                       \
-	for (enum rf_blk_wait_policy policy = RF_BLK_WAIT_ADAPTIVE; policy <= RF_BLK_WAIT_SPIN;    \
+	for (enum rf_blk_wait_policy policy = RF_BLK_WAIT_ADAPTIVE; policy <= RF_BLK_WAIT_IDDR;    \
 		policy++)
 
 static struct back back;

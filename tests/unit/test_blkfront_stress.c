@@ -110,6 +110,22 @@ static void stress_queues(unsigned int nr_queues, enum rf_blk_wait_policy policy
 	fixture_close(&back, blk);
 }
 
+/* The same with a back end that goes by status words alone. */
+static void stress_status(unsigned int nr_queues, enum rf_blk_wait_policy policy,
+	unsigned int nr_threads, unsigned int rounds, unsigned int max_delay_us)
+{
+	struct rf_blk *blk;
+
+	fixture_start(&back);
+	back.shuffle = true;
+	back.status = true;
+	back.max_delay_us = max_delay_us;
+	blk = fixture_open_queues(&back, nr_queues, policy);
+	run(blk, work_blocking, nr_threads, rounds);
+	run(blk, work_async, 1, rounds / 4);
+	fixture_close(&back, blk);
+}
+
 static void stress(enum rf_blk_wait_policy policy, unsigned int order, unsigned int nr_threads,
 	unsigned int rounds, unsigned int max_delay_us)
 {
@@ -147,6 +163,33 @@ static void many_threads_spin(void **state)
 	(void)state;
 	stress(RF_BLK_WAIT_SPIN, 2, 1, ROUNDS, 50);
 	stress(RF_BLK_WAIT_SPIN, 2, 8, ROUNDS / 2, 50);
+}
+
+static void many_threads_tell_by_status_words(void **state)
+{
+	(void)state;
+	/* Answers within the threshold, around it, and far beyond. */
+	stress_status(1, RF_BLK_WAIT_IDDR, 1, ROUNDS * 4, 0);
+	stress_status(1, RF_BLK_WAIT_IDDR, 2, ROUNDS, 200);
+	stress_status(1, RF_BLK_WAIT_IDDR, 16, ROUNDS, 100);
+	stress_status(1, RF_BLK_WAIT_IDDR, 100, ROUNDS / 4, 1000);
+	stress_status(3, RF_BLK_WAIT_IDDR, 16, ROUNDS, 100);
+}
+
+static void front_ends_without_status_words_meet_one_with_them(void **state)
+{
+	(void)state;
+	stress_status(1, RF_BLK_WAIT_EVENT, 8, ROUNDS, 100);
+	stress_status(2, RF_BLK_WAIT_ADAPTIVE, 8, ROUNDS, 100);
+	stress_status(1, RF_BLK_WAIT_SPIN, 4, ROUNDS, 50);
+}
+
+static void status_words_meet_a_back_end_without_them(void **state)
+{
+	(void)state;
+	stress(RF_BLK_WAIT_IDDR, 2, 1, ROUNDS, 200);
+	stress(RF_BLK_WAIT_IDDR, 2, 16, ROUNDS, 100);
+	stress_queues(3, RF_BLK_WAIT_IDDR, 1, 32, ROUNDS / 2, 200);
 }
 
 static void many_threads_on_several_queues(void **state)
@@ -348,6 +391,9 @@ int main(void)
 		cmocka_unit_test(many_threads_sleep_and_none_oversleeps),
 		cmocka_unit_test(more_threads_than_slots_take_turns),
 		cmocka_unit_test(many_threads_poll_adaptively),
+		cmocka_unit_test(many_threads_tell_by_status_words),
+		cmocka_unit_test(front_ends_without_status_words_meet_one_with_them),
+		cmocka_unit_test(status_words_meet_a_back_end_without_them),
 		cmocka_unit_test(many_threads_spin),
 		cmocka_unit_test(many_threads_on_several_queues),
 		cmocka_unit_test(large_requests_from_many_threads),
