@@ -60,7 +60,9 @@ test-programs: all examples $(UNIT_TESTS) $(HOSTILE) $(FUZZ_REPLAY)
 
 # ---- running ----
 
-PROVE := prove --timer --failures
+# So many test files at a time: each has its own folders and daemons, and much of it waits.
+CHECK_JOBS ?= 2
+PROVE := prove --timer --failures --jobs $(CHECK_JOBS)
 TEST_ENV := RF_ROOT='$(CURDIR)' RF_BIN='$(abspath $(O))/bin' RF_TEST='$(abspath $(TEST_DIR))'
 BATS_FILES := $(sort $(wildcard tests/system/*.bats))
 UNIT_CHECKS := $(sort $(UNIT_TESTS) $(FUZZ_REPLAY))
@@ -96,7 +98,7 @@ XEN_SCENARIOS := $(filter-out %/speed.sh,$(sort $(wildcard lab/xen/scenarios/*.s
 .PHONY: check-xen
 check-xen: test-programs
 	$(TEST_ENV) RF_LAB='$(abspath $(O))/build/lab-xen' \
-		$(PROVE) --jobs 2 --exec lab/xen/run $(XEN_SCENARIOS)
+		$(PROVE) --exec lab/xen/run $(XEN_SCENARIOS)
 
 # ---- fuzzing: libFuzzer needs clang ----
 
