@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,7 +33,8 @@ static const char usage[] =
 	"  rate read|write BYTES DEPTH SECONDS\n"
 	"                           random requests of BYTES, DEPTH of them outstanding on each\n"
 	"                           queue: requests and MB a second\n"
-	"  hold                     read until the disk goes away, or SIGTERM or SIGINT comes\n"
+	"  hold                     read until the disk goes away, or SIGTERM or SIGINT comes, and\n"
+	"                           tell when its size changes\n"
 	"\n"
 	"  -d, --disk=VDEV          which one (xvda, 51712...); default: the first\n"
 	"  -q, --queues=N           rings to ask for, each used by a thread of its own (1 to 16)\n"
@@ -327,6 +329,8 @@ int main(int argc, char **argv)
 		}
 	}
 	parse_job(&job, argc - optind, argv + optind);
+	/* Who reads the output may go away; the disk is to be closed all the same. */
+	signal(SIGPIPE, SIG_IGN);
 	err = rf_blk_open(vdev, &options, &disk.blk);
 	if (err) {
 		fail("cannot open %s: %s", vdev ? vdev : "a disk", strerror(-err));

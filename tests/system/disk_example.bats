@@ -45,6 +45,13 @@ info_of() { # KEY [OPTION]...
 	has "the disk ends before that"
 }
 
+@test "disk: read ends in order when nobody wants its output any more" {
+	start_back_end
+	disk read 2>err | head -c 1 >first || true
+	cmp -n 1 first rw.img
+	grep 'cannot write to standard output' err
+}
+
 @test "disk: write puts its input where it belongs, and nothing else changes" {
 	start_back_end
 	cp rw.img expected
@@ -126,6 +133,16 @@ start_holding() {
 	wait_for_end "$HOLDER" "$BOUND"
 	[ "$status" -eq 0 ]
 	grep "ended by a signal after" hold.out
+}
+
+@test "disk: hold tells a new size" {
+	start_back_end
+	start_holding
+	truncate -s 12M rw.img
+	eventually grep -qx 'now 24576 sectors' hold.out
+	kill "$HOLDER"
+	wait_for_end "$HOLDER" "$BOUND"
+	[ "$status" -eq 0 ]
 }
 
 @test "disk: hold ends with the disk" {
