@@ -39,6 +39,7 @@ static const char usage[] =
 	"  -d, --disk=VDEV          which one (xvda, 51712...); default: the first\n"
 	"  -q, --queues=N           rings to ask for, each used by a thread of its own (1 to 16)\n"
 	"  -w, --wait=POLICY        how to wait for answers: adaptive (default), event or spin\n"
+	"  -t, --timeout=SECONDS    how long to wait for the back end when connecting (5)\n"
 	"  -j, --json               what info tells, as a JSON object\n"
 	"  -h, --help               show this\n"
 	"\n"
@@ -311,18 +312,20 @@ static void log_line(void *data, const char *message)
 int main(int argc, char **argv)
 {
 	static const struct option longs[] = {{"disk", 1, NULL, 'd'}, {"queues", 1, NULL, 'q'},
-		{"wait", 1, NULL, 'w'}, {"json", 0, NULL, 'j'}, {"help", 0, NULL, 'h'}, {0}};
+		{"wait", 1, NULL, 'w'}, {"timeout", 1, NULL, 't'}, {"json", 0, NULL, 'j'},
+		{"help", 0, NULL, 'h'}, {0}};
 	struct rf_blk_options options = {.log = log_line};
 	struct disk disk = {0};
 	struct job job = {0};
 	const char *vdev = NULL;
 	int c, err, status;
 
-	while ((c = getopt_long(argc, argv, "+d:q:w:jh", longs, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "+d:q:w:t:jh", longs, NULL)) != -1) {
 		switch (c) {
 		case 'd': vdev = optarg; break;
 		case 'q': options.nr_queues = (unsigned int)number(optarg, 1, 16); break;
 		case 'w': options.wait_policy = policy(optarg); break;
+		case 't': options.connect_timeout_ms = 1000 * (unsigned int)number(optarg, 1, 3600); break;
 		case 'j': disk.json = true; break;
 		case 'h': fputs(usage, stdout); return 0;
 		default: return EXIT_USAGE;

@@ -6,8 +6,8 @@
 # list of `check "what shall be" command`. Every wait has a bound. At the end, everything that was
 # started is ended, and if a check failed the logs are shown.
 
-BOUND=60         # seconds that a wait takes at most: something hangs, not is slow
-GUEST_BOUND=120  # the same for a command in a guest
+BOUND=120        # seconds that a wait takes at most: something hangs, not is slow
+GUEST_BOUND=300  # the same for a command in a guest
 nr_checks=0
 nr_failed=0
 declare -A tty_of=() # guest: descriptor of its console
@@ -164,7 +164,7 @@ guest_config() { # pv|pvh NAME DISK_SPEC...
 	echo "name='$2'"
 	echo "kernel='/vmlinux'"
 	echo "ramdisk='/guest.cpio'"
-	echo "extra='console=hvc0 panic=-1 quiet ${GUEST_EXTRA:-}'"
+	echo "extra='console=hvc0 panic=-1 quiet mitigations=off ${GUEST_EXTRA:-}'"
 	echo "memory=${GUEST_MB:-192}"
 	echo "vcpus=${GUEST_VCPUS:-1}"
 	echo "on_crash='destroy'"

@@ -49,7 +49,7 @@ check_disk() {
 	check "$who: the disk is filled" on_back blkcheck fill "$3" $RANDOM
 	check "$who: the guest reads what the disk holds" sums_agree "$@"
 	check "$who: random writes of whole sectors, flushed, are read back" \
-		guest_run "$1" "blkcheck verify /dev/$2 $RANDOM 240 8 $sector"
+		guest_run "$1" "blkcheck verify /dev/$2 $RANDOM 160 8 $sector"
 	check "$who: what the guest wrote is on the disk" sums_agree "$@"
 	check "$who: a file system keeps its files and is clean" guest_run "$1" "fs-check /dev/$2"
 	check "$who: the disk holds the guest's file system" on_back e2fsck -f -n "$3"
@@ -79,20 +79,9 @@ discards_file() { # GUEST VDEV
 		guest_run "$1" "blkdiscard /dev/$2" && [ "$(blocks_of "$1-$2")" -lt $((before / 4)) ]
 }
 
-trims_file() { # GUEST VDEV
-	local before
-	guest_run "$1" "/sbin/mke2fs -q -F -t ext4 -E nodiscard /dev/$2 && mkdir -p /mnt && mount -t ext4 /dev/$2 /mnt &&
-		dd if=/dev/urandom of=/mnt/file bs=1M count=6 && sync" || return
-	before=$(blocks_of "$1-$2")
-	guest_run "$1" 'rm /mnt/file && sync && fstrim -v /mnt && umount /mnt' || return
-	echo "$before blocks before, $(blocks_of "$1-$2") after"
-	[ "$(blocks_of "$1-$2")" -lt $((before - 10000)) ]
-}
-
 check_discard() { # GUEST VDEV, a file
 	check "$1 $2: blkdiscard frees the file's blocks" discards_file "$@"
 	check "$1 $2: what was discarded reads as zeroes" guest_run "$1" "blkcheck zeroes /dev/$2"
-	check "$1 $2: fstrim frees the blocks of a file that was removed" trims_file "$@"
 	check "$1 xvda: blkdiscard of a block device" guest_run "$1" 'blkdiscard /dev/xvda && blkcheck zeroes /dev/xvda'
 }
 
@@ -105,8 +94,8 @@ sees_size() { # GUEST VDEV BYTES
 grows() { resize_file "$1-$2" "$3" && eventually sees_size "$1" "$2" $(($3 << 20)); } # GUEST VDEV MIB
 
 check_growing() { # GUEST VDEV, a file
-	check "$1 $2: a disk that grows, grows in the guest" grows "$1" "$2" 24
-	check "$1 $2: the grown disk can be written and read" guest_run "$1" "blkcheck verify /dev/$2 5 120 3 4096"
+	check "$1 $2: a disk that grows, grows in the guest" grows "$1" "$2" 16
+	check "$1 $2: the grown disk can be written and read" guest_run "$1" "blkcheck verify /dev/$2 5 60 3 4096"
 	check "$1 $2: a disk that has grown is the same at both ends" sums_agree "$1" "$2" "${target[$1-$2]}"
 }
 
@@ -138,11 +127,11 @@ leaves_under_io() { # GUEST VDEV PROGRAM
 # xvdc is a file, xvdd read-only.
 start_linux() {
 	local name=$1
-	need "$name: disks of 512- and 4096-byte sectors" eval "make_disk $name-xvda 16 && make_disk $name-xvdb 16 4096"
-	need "$name: a file on ext4, and a disk to be read only" eval "make_file $name-xvdc 16 && make_disk $name-xvdd 4"
+	need "$name: disks of 512- and 4096-byte sectors" eval "make_disk $name-xvda 12 && make_disk $name-xvdb 12 4096"
+	need "$name: a file on ext4, and a disk to be read only" eval "make_file $name-xvdc 12 && make_disk $name-xvdd 4"
 	need "$name: that one is filled" on_back blkcheck fill "/dev/$name-xvdd" $RANDOM
 	# A front end keeps pages for all its slots: larger rings need a larger guest.
-	GUEST_MB=304 GUEST_VCPUS=2 GUEST_EXTRA='xen_blkfront.max_ring_page_order=2' \
+	GUEST_MB=224 GUEST_VCPUS=2 GUEST_EXTRA='xen_blkfront.max_ring_page_order=1' \
 		need "a ${name^^} guest with four disks starts" start_guest "$name" "$name" \
 		"$(spec_of "$name" xvda)" "$(spec_of "$name" xvdb)" "$(spec_of "$name" xvdc)" "$(spec_of "$name" xvdd ro)"
 }
@@ -151,7 +140,7 @@ start_linux() {
 agrees() { # GUEST
 	local front back
 	front=$(front_path "$1") back=$(back_path "$1")
-	node_is "$front/multi-queue-num-queues" 2 && node_is "$front/ring-page-order" 2 &&
+	node_is "$front/multi-queue-num-queues" 2 && node_is "$front/ring-page-order" 1 &&
 		node_is "$front/feature-persistent" 1 && node_is "$back/feature-persistent" 1 &&
 		same 32 "$(guest_run "$1" 'cat /sys/block/xvda/queue/max_segments')"
 }
@@ -167,27 +156,27 @@ check_flush_offers() { # GUEST
 }
 
 check_linux() { # GUEST
-	check "$1: two queues, rings of four pages, persistent grants, requests of 32 segments" agrees "$1"
+	check "$1: two queues, rings of two pages, persistent grants, requests of 32 segments" agrees "$1"
 	say_negotiated "$1" xvda
 	say_negotiated "$1" xvdc
 	check_flush_offers "$1"
 	check_disk "$1" xvda "/dev/$1-xvda"
 	check_disk "$1" xvdb "/dev/$1-xvdb" 4096
 	check "$1: writes to two disks at once are read back" guest_run "$1" \
-		'blkcheck verify /dev/xvda 3 160 4 512 & blkcheck verify /dev/xvdb 4 160 4 4096 && wait $!'
+		'blkcheck verify /dev/xvda 3 80 4 512 & blkcheck verify /dev/xvdb 4 80 4 4096; status=$?; wait $! && exit $status'
 	check_read_only "$1" xvdd
 	check_discard "$1" xvdc
 	check_growing "$1" xvdc
 }
 
 check_linux_leaves() { # GUEST BYSTANDER
-	need "$2 writes from now on" begin_writes "$2" 'blkcheck verify /dev/xvda 8 400 4 512'
-	guest_run "$1" 'blkcheck rate /dev/xvdb write 4096 8 3 >/tmp/io.log 2>&1 &'
+	need "$2 writes from now on" begin_writes "$2" 'blkcheck verify /dev/xvda 8 200 4 512'
+	guest_run "$1" 'blkcheck rate /dev/xvdb write 4096 8 2 >/tmp/io.log 2>&1 &'
 	check "$1 xvdb: block-detach under I/O: in the end nothing is left of the disk" leaves_under_io "$1" xvdb blkcheck
 	say "$(cat /tmp/output)"
 	check "$1 xvdb: attached again" attach "$1" "$(spec_of "$1" xvdb)"
 	check "$1 xvdb: both ends connected again" both_connected "$1" xvdb
-	check "$1 xvdb: random writes to it are read back" guest_run "$1" 'blkcheck verify /dev/xvdb 4 100 4 4096'
+	check "$1 xvdb: random writes to it are read back" guest_run "$1" 'blkcheck verify /dev/xvdb 4 60 4 4096'
 	check "$1 xvdb: it is the same at both ends" sums_agree "$1" xvdb "/dev/$1-xvdb"
 	check "$2 read back what it wrote meanwhile" has_verified "$2"
 }
@@ -198,14 +187,13 @@ check_linux_guests() {
 	start_linux pvh
 	check_linux pv
 	check_linux pvh
-	need "both guests write at once" begin_writes pv 'blkcheck verify /dev/xvda 8 400 4 512'
-	check "pvh read back what it wrote" guest_run pvh 'blkcheck verify /dev/xvda 9 400 4 512'
+	need "both guests write at once" begin_writes pv 'blkcheck verify /dev/xvda 8 200 4 512'
+	check "pvh read back what it wrote" guest_run pvh 'blkcheck verify /dev/xvda 9 200 4 512'
 	check "pv read back what it wrote" has_verified pv
 	check "pv xvda: the same at both ends" sums_agree pv xvda /dev/pv-xvda
 	check "pvh xvda: the same at both ends" sums_agree pvh xvda /dev/pvh-xvda
 	check_linux_leaves pv pvh
 	check_linux_leaves pvh pv
-	check_dbench pvh xvda
 }
 
 # ---- guests of our front end ----
@@ -289,7 +277,7 @@ check_front_disks() {
 	check "ours xvdc: a disk that has grown is the same at both ends" front_sums_agree ours xvdc
 	# Grants for two programs.
 	check "ours: writes to two disks at once are read back" guest_run ours \
-		'echo 4096 >/sys/module/xen_gntalloc/parameters/limit; disk verify 3 60 & disk -d xvdc verify 4 60 && wait $!'
+		'echo 4096 >/sys/module/xen_gntalloc/parameters/limit; disk verify 3 60 & disk -d xvdc verify 4 60; status=$?; wait $! && exit $status'
 }
 
 check_front_neighbours() {
@@ -300,7 +288,6 @@ check_front_neighbours() {
 	need "wide writes from now on" begin_writes wide 'disk verify 5 200'
 	check "ours: requests that must be refused are, and the good ones between them served" front_misbehaves ours w
 	check "wide: read back what it wrote meanwhile" has_verified wide
-	check "wide: requests that must be refused are, and the good ones between them served" front_misbehaves wide 4k
 }
 
 check_front_leaves() {
