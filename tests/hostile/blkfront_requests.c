@@ -3,7 +3,7 @@
  * Requests that a back end must refuse, one by one, each followed by a good one:
  *	blkfront_requests DISK r|w|4k PERSISTENT(0|1) [32|linux]
  * Mode 4k is for a writable disk with logical sectors of 4096 bytes; 32: by the ring of a
- * 32-bit x86 guest; linux: the back end is Linux's xen-blkback, whose answers differ in a few cases.
+ * 32-bit x86 guest; linux: the back end is Linux's xen-blkback, whose answers differ in some cases.
  * Prints how many cases passed.
  */
 #include "front.h"
