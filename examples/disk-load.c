@@ -341,6 +341,21 @@ static void catch_signal(int sig)
 	caught = sig;
 }
 
+/* Takes over a new size of the disk, and tells it. 0, or a status if there is nothing to read. */
+static int follow_size(struct disk *disk, uint32_t unit)
+{
+	uint64_t before = disk->info.nr_sectors;
+
+	rf_blk_get_info(disk->blk, &disk->info);
+	if (disk->info.nr_sectors < unit)
+		return fail("the disk is empty");
+	if (disk->info.nr_sectors != before) {
+		printf("now %" PRIu64 " sectors\n", disk->info.nr_sectors);
+		fflush(stdout);
+	}
+	return 0;
+}
+
 int hold(struct disk *disk)
 {
 	static const struct timespec pause = {.tv_nsec = 1000000};
@@ -351,8 +366,8 @@ int hold(struct disk *disk)
 	uint8_t buf[4096];
 	int err = 0;
 
-	if (disk->info.nr_sectors < unit)
-		return fail("the disk is empty");
+	if (follow_size(disk, unit))
+		return 1;
 	sigaction(SIGTERM, &action, NULL);
 	sigaction(SIGINT, &action, NULL);
 	puts("holding");
@@ -366,6 +381,8 @@ int hold(struct disk *disk)
 			longest = seconds_now() - before;
 		nr_done += !err;
 		nanosleep(&pause, NULL);
+		if (follow_size(disk, unit))
+			return 1;
 	}
 	printf("%s after %" PRIu64 " reads, the slowest of which took %.3f s\n",
 		err ? "the disk went away" : "ended by a signal", nr_done, longest);

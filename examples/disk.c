@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,12 +33,14 @@ static const char usage[] =
 	"  rate read|write BYTES DEPTH SECONDS\n"
 	"                           random requests of BYTES, DEPTH of them outstanding on each\n"
 	"                           queue: requests and MB a second\n"
-	"  hold                     read until the disk goes away, or SIGTERM or SIGINT comes\n"
+	"  hold                     read until the disk goes away, or SIGTERM or SIGINT comes, and\n"
+	"                           tell when its size changes\n"
 	"\n"
 	"  -d, --disk=VDEV          which one (xvda, 51712...); default: the first\n"
 	"  -q, --queues=N           rings to ask for, each used by a thread of its own (1 to 16)\n"
 	"  -w, --wait=POLICY        how to wait for answers: adaptive (default), event, spin or\n"
 	"                           iddr\n"
+	"  -t, --timeout=SECONDS    how long to wait for the back end when connecting (5)\n"
 	"  -j, --json               what info tells, as a JSON object\n"
 	"  -h, --help               show this\n"
 	"\n"
@@ -311,24 +314,28 @@ static void log_line(void *data, const char *message)
 int main(int argc, char **argv)
 {
 	static const struct option longs[] = {{"disk", 1, NULL, 'd'}, {"queues", 1, NULL, 'q'},
-		{"wait", 1, NULL, 'w'}, {"json", 0, NULL, 'j'}, {"help", 0, NULL, 'h'}, {0}};
+		{"wait", 1, NULL, 'w'}, {"timeout", 1, NULL, 't'}, {"json", 0, NULL, 'j'},
+		{"help", 0, NULL, 'h'}, {0}};
 	struct rf_blk_options options = {.log = log_line};
 	struct disk disk = {0};
 	struct job job = {0};
 	const char *vdev = NULL;
 	int c, err, status;
 
-	while ((c = getopt_long(argc, argv, "+d:q:w:jh", longs, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, "+d:q:w:t:jh", longs, NULL)) != -1) {
 		switch (c) {
 		case 'd': vdev = optarg; break;
 		case 'q': options.nr_queues = (unsigned int)number(optarg, 1, 16); break;
 		case 'w': options.wait_policy = policy(optarg); break;
+		case 't': options.connect_timeout_ms = 1000 * (unsigned int)number(optarg, 1, 3600); break;
 		case 'j': disk.json = true; break;
 		case 'h': fputs(usage, stdout); return 0;
 		default: return EXIT_USAGE;
 		}
 	}
 	parse_job(&job, argc - optind, argv + optind);
+	/* Who reads the output may go away; the disk is to be closed all the same. */
+	signal(SIGPIPE, SIG_IGN);
 	err = rf_blk_open(vdev, &options, &disk.blk);
 	if (err) {
 		fail("cannot open %s: %s", vdev ? vdev : "a disk", strerror(-err));

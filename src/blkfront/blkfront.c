@@ -109,13 +109,15 @@ static int open_connection(struct rf_blk *blk, unsigned int nr_queues)
 /* Until the back end is ready for a connection. */
 static int await_back_end(struct rf_blk *blk, uint64_t deadline_ns)
 {
-	int state = xenbus_front_state(&blk->dev);
+	/* The back end's first: it is Connected while we are Initialising only if it was too late. */
+	int back = xenbus_back_state(&blk->dev), state = xenbus_front_state(&blk->dev);
 	int err = 0;
 
 	if (state < 0)
 		return state == -ENOENT ? -ENODEV : state;
-	if (state == XenbusStateClosing || state == XenbusStateClosed)
-		/* Somebody left without cleaning up. */
+	if (state == XenbusStateClosing || state == XenbusStateClosed ||
+		(state == XenbusStateInitialising && back == XenbusStateConnected))
+		/* Somebody left without cleaning up, or before the back end had heard of it. */
 		err = xenbus_start_over(&blk->dev, deadline_ns);
 	else if (state != XenbusStateInitialising)
 		err = -EBUSY;

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Requests that a back end must refuse, one by one, each followed by a good one:
- *	blkfront_requests DISK r|w|4k PERSISTENT(0|1) [32]
+ *	blkfront_requests DISK r|w|4k PERSISTENT(0|1) [32|linux]
  * Mode 4k is for a writable disk with logical sectors of 4096 bytes; 32: by the ring of a
- * 32-bit x86 guest. Prints how many cases passed.
+ * 32-bit x86 guest; linux: the back end is Linux's xen-blkback, whose answers differ in some cases.
+ * Prints how many cases passed.
  */
 #include "front.h"
 
 static struct front f;
+static bool linux_back;
 static uint64_t nr_sectors;
 static uint64_t unit = 1;
 static unsigned int nr_cases, nr_failed;
@@ -205,15 +207,20 @@ static void others(bool writable)
 	for (unsigned int op = 0; op < 256; op++) {
 		bool known = op == BLKIF_OP_READ || op == BLKIF_OP_WRITE ||
 			op == BLKIF_OP_FLUSH_DISKCACHE || op == BLKIF_OP_DISCARD ||
-			op == BLKIF_OP_INDIRECT;
+			op == BLKIF_OP_INDIRECT || (linux_back && op == BLKIF_OP_WRITE_BARRIER);
 
 		if (!known)
 			expect("an operation that is not offered",
 				front_request(&f, (uint8_t)op, 0, 1, 0), BLKIF_RSP_EOPNOTSUPP);
 	}
 	expect("flush", front_request(&f, BLKIF_OP_FLUSH_DISKCACHE, 0, 0, 0), BLKIF_RSP_OKAY);
+	/* Linux's looks at the segments of a flush; and it carries out barriers, offered or not. */
 	expect("flush with nonsense in it",
-		front_request(&f, BLKIF_OP_FLUSH_DISKCACHE, UINT64_MAX, 255, 0), BLKIF_RSP_OKAY);
+		front_request(&f, BLKIF_OP_FLUSH_DISKCACHE, UINT64_MAX, 255, 0),
+		linux_back ? BLKIF_RSP_ERROR : BLKIF_RSP_OKAY);
+	if (linux_back)
+		expect("a barrier", front_request(&f, BLKIF_OP_WRITE_BARRIER, 0, 1, 0),
+			writable ? BLKIF_RSP_OKAY : BLKIF_RSP_ERROR);
 	expect("discard", discard(0, 8), writable ? BLKIF_RSP_OKAY : BLKIF_RSP_ERROR);
 	expect("discard everything", discard(0, nr_sectors),
 		writable ? BLKIF_RSP_OKAY : BLKIF_RSP_ERROR);
@@ -275,7 +282,8 @@ static void connect_disk(int argc, char **argv)
 
 	unit = argv[2][0] == '4' ? 8 : 1;
 	front_enter(&f, argv[1]);
-	f.x86_32 = argc == 5;
+	f.x86_32 = argc == 5 && !linux_back;
+	f.keeps_bytes = linux_back;
 	front_connect(&f, 0, argv[3][0] == '1');
 	text = front_read(&f, f.back, "sectors");
 	nr_sectors = text ? strtoull(text, NULL, 10) : 0;
@@ -288,8 +296,9 @@ int main(int argc, char **argv)
 {
 	bool writable;
 
-	if (argc < 4 || argc > 5 || (argc == 5 && strcmp(argv[4], "32") != 0))
-		die("usage: blkfront_requests DISK r|w|4k 0|1 [32]");
+	linux_back = argc == 5 && strcmp(argv[4], "linux") == 0;
+	if (argc < 4 || argc > 5 || (argc == 5 && !linux_back && strcmp(argv[4], "32") != 0))
+		die("usage: blkfront_requests DISK r|w|4k 0|1 [32|linux]");
 	writable = argv[2][0] != 'r';
 	connect_disk(argc, argv);
 	segments(BLKIF_OP_READ);

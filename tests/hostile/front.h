@@ -48,6 +48,7 @@ struct front {
 	uint32_t back_domid;
 	unsigned int nr_ring_pages;
 	bool x86_32; /* to be set before connecting: the ring of a 32-bit guest */
+	bool keeps_bytes; /* the back end leaves bytes of the request in a response, as Linux's does */
 	blkif_sring_t *sring;
 	uint32_t ring_refs[16];
 	blkif_front_ring_t ring;
@@ -443,7 +444,7 @@ static inline bool front_take(struct front *f, blkif_response_t *rsp, int timeou
 	else
 		ring_copy_from(rsp, RING_GET_RESPONSE(&f->ring, f->ring.rsp_cons), sizeof(*rsp));
 	f->ring.rsp_cons++;
-	if (bytes[9] || memcmp(bytes + 12, "\0\0\0\0", 4))
+	if (!f->keeps_bytes && (bytes[9] || memcmp(bytes + 12, "\0\0\0\0", 4)))
 		die("a response has bytes beyond its fields");
 	return true;
 }

@@ -26,6 +26,7 @@ info_of() { # KEY [OPTION]...
 	[ "$(info_of bytes)" -eq $((8 << 20)) ]
 	[ "$(info_of flush)" = true ]
 	[ "$(ON=disk1 info_of read_only)" = true ]
+	[ "$(info_of queues -t 60)" -eq 1 ]
 	echo "max_segments=$(info_of max_segments) queues=$(info_of queues -q 4) of 4"
 }
 
@@ -43,6 +44,13 @@ info_of() { # KEY [OPTION]...
 	has "the disk ends before that"
 	run -1 disk read 0 18446744073709551615
 	has "the disk ends before that"
+}
+
+@test "disk: read ends in order when nobody wants its output any more" {
+	start_back_end
+	disk read 2>err | head -c 1 >first || true
+	cmp -n 1 first rw.img
+	grep 'cannot write to standard output' err
 }
 
 @test "disk: write puts its input where it belongs, and nothing else changes" {
@@ -128,6 +136,16 @@ start_holding() {
 	grep "ended by a signal after" hold.out
 }
 
+@test "disk: hold tells a new size" {
+	start_back_end
+	start_holding
+	truncate -s 12M rw.img
+	eventually grep -qx 'now 24576 sectors' hold.out
+	kill "$HOLDER"
+	wait_for_end "$HOLDER" "$BOUND"
+	[ "$status" -eq 0 ]
+}
+
 @test "disk: hold ends with the disk" {
 	start_back_end
 	start_holding
@@ -153,7 +171,7 @@ start_holding() {
 @test "disk: wrong usage has status 2" {
 	for bad in "" "nope" "read 1" "read 1 2 3" "write x" "verify 1" "discard 1" "rate read 512 1" \
 		"rate both 512 1 1" "rate read 512 0 1" "rate read 512 513 1" "hold 1" "-q 0 info" \
-		"-q 17 info" "-w soon info" "--nope" "read -1 5"; do
+		"-q 17 info" "-w soon info" "-t 0 info" "--nope" "read -1 5"; do
 		# shellcheck disable=SC2086 # several words
 		run -2 "$DISK" $bad
 	done

@@ -388,6 +388,23 @@ static void a_disk_that_was_left_half_closed_can_be_opened(void **state)
 	}
 }
 
+/* The back end connected when the front end had just given up, and keeps what it mapped. */
+static void a_disk_whose_back_end_connected_too_late_can_be_opened(void **state)
+{
+	struct rf_blk *blk;
+	uint8_t buf[512];
+
+	(void)state;
+	fixture_start(&back);
+	blk = fixture_open(&back, RF_BLK_WAIT_EVENT);
+	die_in_state(blk, "1");
+	assert_int_equal(fake_store_number(BACK_PATH "/state"), 4);
+	assert_int_equal(rf_blk_open("xvda", NULL, &blk), 0);
+	assert_int_equal(back.nr_connections, 2);
+	assert_int_equal(rf_blk_read(blk, 0, 1, buf), 0);
+	fixture_close(&back, blk);
+}
+
 static void opening_what_is_not_there_fails(void **state)
 {
 	struct rf_blk_options options = {.connect_timeout_ms = 30};
@@ -494,6 +511,7 @@ int main(void)
 		cmocka_unit_test(blocking_and_async_share_a_ring),
 		cmocka_unit_test(a_disk_can_be_opened_again),
 		cmocka_unit_test(a_disk_that_was_left_half_closed_can_be_opened),
+		cmocka_unit_test(a_disk_whose_back_end_connected_too_late_can_be_opened),
 		cmocka_unit_test(opening_what_is_not_there_fails),
 		cmocka_unit_test(nonsense_from_the_back_end_is_refused),
 		cmocka_unit_test(a_grown_disk_can_be_used_to_its_end),

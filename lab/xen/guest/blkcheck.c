@@ -29,6 +29,7 @@ static const char usage[] =
 	"Usage: blkcheck size DEVICE                               in bytes\n"
 	"       blkcheck fill DEVICE SEED                          write all of it\n"
 	"       blkcheck sum DEVICE                                its checksum\n"
+	"       blkcheck zeroes DEVICE                             that there is nothing else on it\n"
 	"       blkcheck verify DEVICE SEED WRITES THREADS ALIGN   random writes, flushed, read back\n"
 	"       blkcheck rate DEVICE read|write BYTES DEPTH SECONDS\n";
 
@@ -146,6 +147,23 @@ static void sum(const char *path)
 			total = mix(total ^ data[i], off / 8 + i);
 	}
 	printf("%016" PRIx64 " %" PRIu64 "\n", total, size);
+}
+
+static void zeroes(const char *path)
+{
+	uint64_t size, *data = buffer(BIG);
+	int fd = open_disk(path, O_RDONLY, &size);
+
+	for (uint64_t off = 0; off < size; off += BIG) {
+		size_t len = size - off < BIG ? size - off : BIG;
+
+		read_all(fd, data, len, off);
+		for (size_t i = 0; i < len / 8; i++) {
+			if (data[i])
+				fail("not zero at byte %" PRIu64, off + i * 8);
+		}
+	}
+	printf("%" PRIu64 " bytes, all zero\n", size);
 }
 
 /* ---- verified random writes: each thread has a part of the disk to itself ---- */
@@ -317,6 +335,8 @@ int main(int argc, char **argv)
 		fill(argv[2], number(argv[3], 0, UINT64_MAX));
 	} else if (strcmp(what, "sum") == 0 && argc == 3) {
 		sum(argv[2]);
+	} else if (strcmp(what, "zeroes") == 0 && argc == 3) {
+		zeroes(argv[2]);
 	} else if (strcmp(what, "verify") == 0 && argc == 7) {
 		verify(argv[2], number(argv[3], 0, UINT64_MAX), number(argv[4], 1, 1u << 30),
 			(unsigned int)number(argv[5], 1, THREADS_MAX),
