@@ -6,9 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
-#include <grp.h>
 #include <poll.h>
-#include <pwd.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -20,9 +18,9 @@
 #include <unistd.h>
 
 #include "common/control.h"
-#include "common/parse.h"
 #include "toolstack/command.h"
 #include "toolstack/environment.h"
+#include "toolstack/user.h"
 
 #define DISKS_MAX 26
 #define LEAVE_TIMEOUT_MS 5000
@@ -50,12 +48,6 @@ struct options {
 	unsigned int nr_disks;
 	bool verbose;
 	char **program;
-};
-
-struct identity {
-	uid_t uid;
-	gid_t gid;
-	const char *name; /* for initgroups; NULL: no supplementary groups */
 };
 
 static int parse(int argc, char **argv, struct options *opt)
@@ -93,23 +85,6 @@ static int parse(int argc, char **argv, struct options *opt)
 	return 0;
 }
 
-static int find_user(const char *user, struct identity *id)
-{
-	struct passwd *pw = getpwnam(user);
-	uint64_t number;
-
-	if (!pw && parse_u64(user, 0, UINT32_MAX - 1, &number) == 0) {
-		pw = getpwuid((uid_t)number);
-		*id = (struct identity){(uid_t)number, (gid_t)number, NULL};
-		if (!pw)
-			return 0;
-	}
-	if (!pw)
-		return -ENOENT;
-	*id = (struct identity){pw->pw_uid, pw->pw_gid, pw->pw_name};
-	return 0;
-}
-
 /* A domain name from the program's: what is not allowed in one becomes a hyphen. */
 static void make_name(const char *program, char *name, size_t size)
 {
@@ -127,7 +102,7 @@ static void make_name(const char *program, char *name, size_t size)
 
 /* Creates the domain; fds: its hypercall and store sockets. Its id, or 0. */
 static unsigned int create_domain(int control_fd, const struct options *opt,
-	const struct identity *id, int fds[2])
+	const struct user *id, int fds[2])
 {
 	char generated[64], name[WORD_SIZE], uid[WORD_SIZE];
 	const char *words[] = {"domain-create", name, uid, NULL};
@@ -169,11 +144,12 @@ static bool attach_disks(int control_fd, const struct options *opt, unsigned int
 }
 
 /* In the child. Never returns. */
-static void __attribute__((noreturn)) become(const struct options *opt, const struct identity *id,
+static void __attribute__((noreturn)) become(const struct options *opt, const struct user *id,
 	const int fds[2], pid_t parent, const sigset_t *old_mask)
 {
 	char store[32], hypercall[32];
 	struct environment env;
+	int rc;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
@@ -189,10 +165,9 @@ static void __attribute__((noreturn)) become(const struct options *opt, const st
 	for (int i = 0; i < ENVIRONMENT_NR; i++)
 		putenv(env.text[i]);
 	/* Without root it is the user that we are already; run() has made sure. */
-	if (opt->user && geteuid() == 0 &&
-		((id->name ? initgroups(id->name, id->gid) : setgroups(0, NULL)) < 0 ||
-			setgid(id->gid) < 0 || setuid(id->uid) < 0)) {
-		fprintf(stderr, "ringfence: cannot become %s: %s\n", opt->user, strerror(errno));
+	rc = opt->user && geteuid() == 0 ? user_become(id) : 0;
+	if (rc) {
+		fprintf(stderr, "ringfence: cannot become %s: %s\n", opt->user, strerror(-rc));
 		_exit(1);
 	}
 	/* Changing the user has cleared it, and the parent may have gone in between. */
@@ -244,7 +219,7 @@ static void leave(int control_fd)
 }
 
 /* Starts the program and waits for its end. Its status, as ours. */
-static int run_program(const struct options *opt, const struct identity *id, const int fds[2])
+static int run_program(const struct options *opt, const struct user *id, const int fds[2])
 {
 	pid_t parent = getpid(), pid;
 	sigset_t signals, old_mask;
@@ -268,14 +243,14 @@ static int run_program(const struct options *opt, const struct identity *id, con
 
 static int run(int argc, char **argv)
 {
-	struct identity id = {getuid(), getgid(), NULL};
+	struct user id = {getuid(), getgid(), NULL};
 	struct options opt = {0};
 	unsigned int domid;
 	int control_fd, fds[2], status = parse(argc, argv, &opt);
 
 	if (status)
 		return status;
-	if (opt.user && find_user(opt.user, &id)) {
+	if (opt.user && user_find(opt.user, &id)) {
 		fprintf(stderr, "ringfence: there is no user '%s'\n", opt.user);
 		return 1;
 	}
