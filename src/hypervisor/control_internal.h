@@ -39,7 +39,7 @@ struct control_verb {
 };
 
 extern const struct control_verb control_disk_verbs[], control_domain_verbs[],
-	control_driver_verbs[], control_hypervisor_verbs[];
+	control_driver_verbs[], control_hypervisor_verbs[], control_shm_verbs[];
 
 /* ---- replies ---- */
 

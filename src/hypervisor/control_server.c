@@ -118,7 +118,7 @@ bool control_optional_number(struct control_conn *conn, const struct control_req
 /* ---- connections ---- */
 
 static const struct control_verb *const verb_tables[] = {control_hypervisor_verbs,
-	control_domain_verbs, control_driver_verbs, control_disk_verbs};
+	control_domain_verbs, control_driver_verbs, control_disk_verbs, control_shm_verbs};
 
 static const struct control_verb *find_verb(const char *name)
 {

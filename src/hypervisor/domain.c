@@ -15,6 +15,7 @@
 #include "common/unixsock.h"
 #include "hypervisor/evtchn.h"
 #include "hypervisor/hypercall.h"
+#include "hypervisor/shm.h"
 #include "hypervisor/store_server.h"
 #include "hypervisor/vbd.h"
 
@@ -331,6 +332,7 @@ void domain_destroy(struct domain *dom)
 	hypercall_close_all(dom);
 	evtchn_domain_gone(dom);
 	store_server_close_all(dom);
+	shm_domain_gone(dom);
 	hv->domains[dom->id] = NULL;
 	if (dom->id == 0) {
 		unlinkat(hv->run_dir_fd, "hypercall", 0);

@@ -43,6 +43,8 @@ struct domain {
 
 	struct port **ports; /* indexed by port; 0 is never used */
 	unsigned int nr_port_slots, nr_ports;
+
+	struct shm_mapping *shm_mappings; /* shared areas that it has, shm.c */
 };
 
 /* True for 1 to 63 characters of A-Z a-z 0-9 . _ - that begin with a letter or a digit. */

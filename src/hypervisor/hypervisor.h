@@ -58,6 +58,7 @@ struct hypervisor {
 	uint64_t last_share_id;
 	struct list share_hash[SHARE_HASH_SIZE];
 
+	struct shm_area *shm_areas;   /* by id, shm.c; NULL: none */
 	struct list disks;	      /* struct disk, vbd.c */
 	struct list vbds;	      /* struct vbd that have a back end directory, vbd.c */
 	struct list drivers;	      /* struct driver, supervisor.c */
