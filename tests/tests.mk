@@ -16,7 +16,10 @@ UNIT_blkfront := $(BLKFRONT) $(COMMON) $(call unit_helpers,fake_)
 UNIT_common := $(COMMON)
 UNIT_blkback := $(call no_main,$(BLKBACK)) $(COMMON)
 UNIT_hypervisor := $(call no_main,$(HYPERVISOR)) $(STORE) $(COMMON)
-UNIT_KINDS := store blkfront common blkback hypervisor
+# The toolstack's part of shared memory.
+UNIT_shm := $(call objs,src/toolstack/shm_config.c src/toolstack/shm_line.c src/toolstack/inject*.c) \
+	$(COMMON)
+UNIT_KINDS := store blkfront common blkback hypervisor shm
 UNIT_LIBS_blkback := -luring $(FRONT_LIBS)
 
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(TEST_DIR)/unit/%,$(wildcard tests/unit/test_*.c))

@@ -15,7 +15,8 @@ struct command {
 };
 
 extern const struct command command_console, command_create, command_destroy, command_env,
-	command_exec, command_info, command_list, command_shutdown, command_top, command_trace;
+	command_exec, command_info, command_list, command_shm_list, command_shutdown,
+	command_top, command_trace;
 
 /* Complains about the arguments of a subcommand and returns EXIT_USAGE. */
 int command_usage(const struct command *command, const char *problem);

@@ -289,6 +289,27 @@ static int read_driver(struct domain_config *config, const struct config_text *c
 	return rc;
 }
 
+/* Both lists of shared areas, one after the other. */
+static int read_areas(struct domain_config *config, const struct config_text *ct)
+{
+	char error[SHM_ERROR_SIZE];
+	int rc = 0;
+
+	for (char **text = config->static_shared_mem; text && *text; text++) {
+		if (shm_config_add_range(&config->shm, *text, error, sizeof(error)) == 0)
+			continue;
+		config_text_complain(ct, "static_shared_mem", "%s", error);
+		rc = -1;
+	}
+	for (char **text = config->static_shm; text && *text; text++) {
+		if (shm_config_add(&config->shm, *text, error, sizeof(error)) == 0)
+			continue;
+		config_text_complain(ct, "static_shm", "%s", error);
+		rc = -1;
+	}
+	return rc;
+}
+
 /* ---- all of it ---- */
 
 int config_load(struct domain_config *config, const char *file, char *const *settings,
@@ -313,6 +334,7 @@ int config_load(struct domain_config *config, const char *file, char *const *set
 	rc |= read_actions(config, &ct);
 	rc |= read_list(&ct, "static_shared_mem", &config->static_shared_mem);
 	rc |= read_list(&ct, "static_shm", &config->static_shm);
+	rc |= read_areas(config, &ct);
 	config_text_close(&ct);
 	if (rc)
 		config_free(config);

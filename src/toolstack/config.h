@@ -11,6 +11,7 @@
 
 #include "toolstack/config_text.h"
 #include "toolstack/lines.h"
+#include "toolstack/shm_config.h"
 
 #define CONFIG_DISKS_MAX 64u
 
@@ -43,8 +44,9 @@ struct domain_config {
 	bool driver_domain;
 	enum end_action on_poweroff, on_reboot, on_crash;
 	unsigned int shutdown_timeout_s;
-	/* As they are written, NULL-terminated or NULL: src/toolstack/shm.h takes them apart. */
+	/* As they are written, NULL-terminated or NULL; and what both say. */
 	char **static_shared_mem, **static_shm;
+	struct shm_config shm;
 };
 
 /*

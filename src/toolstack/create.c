@@ -13,6 +13,7 @@
 #include "toolstack/console.h"
 #include "toolstack/find.h"
 #include "toolstack/keeper.h"
+#include "toolstack/shm.h"
 
 static const char usage[] =
 	"Usage: ringfence create [OPTION]... FILE [KEY=VALUE]...\n"
@@ -122,6 +123,21 @@ static int check_others(const struct domain_config *config)
 	return status;
 }
 
+/* The same for shared areas. */
+static int check_areas(const struct domain_config *config)
+{
+	int status, rc, fd;
+
+	if (config->shm.nr_specs == 0)
+		return 0;
+	fd = command_connect(&status);
+	if (fd < 0)
+		return status;
+	rc = shm_ask(fd, &config->shm);
+	close(fd);
+	return rc ? 1 : 0;
+}
+
 static int create(const struct options *opt, const struct domain_config *config)
 {
 	unsigned int domid = 0;
@@ -134,6 +150,8 @@ static int create(const struct options *opt, const struct domain_config *config)
 		return 0;
 	}
 	status = check_others(config);
+	if (status == 0)
+		status = check_areas(config);
 	if (status)
 		return status;
 	status = config->driver_domain ? create_driver(config, &domid) : keeper_start(config, &domid);

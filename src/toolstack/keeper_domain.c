@@ -78,6 +78,15 @@ void kept_domain_ended(const struct kept_domain *dom, const char *how)
 	write_node(dom, "control/ended", how);
 }
 
+void kept_domain_read_name(const struct kept_domain *dom, char *name)
+{
+	char *value = dom->xs ? read_node(dom, "name") : NULL;
+
+	if (value && *value && strlen(value) < DOMAIN_NAME_SIZE)
+		strcpy(name, value);
+	free(value);
+}
+
 /* The node that asks the domain to end is there from the start, and the domain's own, as in libxl. */
 static int watch_shutdown(struct kept_domain *dom)
 {
@@ -215,7 +224,8 @@ int kept_domain_make(struct kept_domain *dom, const struct domain_config *config
 	if (create(dom, config))
 		goto err;
 	dom->xs = open_store();
-	if (watch_shutdown(dom) || attach_disks(dom, config))
+	if (shm_take(dom->control_fd, &config->shm, &dom->shm) || watch_shutdown(dom) ||
+		attach_disks(dom, config))
 		goto err;
 	return 0;
 err:
@@ -230,6 +240,7 @@ void kept_domain_handed_over(struct kept_domain *dom)
 			close(dom->fds[i]);
 		dom->fds[i] = -1;
 	}
+	shm_close(&dom->shm);
 }
 
 /* The hypervisor answers the end of the connection with its own, once the domain is gone. */

@@ -6,11 +6,13 @@
 #include <xenstore.h>
 
 #include "toolstack/config.h"
+#include "toolstack/shm.h"
 
 struct kept_domain {
 	int control_fd; /* readable: the domain has been destroyed, or the hypervisor is gone */
 	unsigned int domid;
 	int fds[2]; /* O_PATH: its hypercall and store sockets, for the program */
+	struct shm_maps shm; /* shared areas, for the program */
 	struct xs_handle *xs; /* as domain 0 */
 };
 
@@ -31,6 +33,9 @@ void kept_domain_handed_over(struct kept_domain *dom);
 
 /* Takes the events of dom->xs: what control/shutdown asks for, if it changed. */
 enum shutdown_request kept_domain_shutdown_request(struct kept_domain *dom);
+
+/* What the domain is called now, into `name` of DOMAIN_NAME_SIZE; left as it is if that is not known. */
+void kept_domain_read_name(const struct kept_domain *dom, char *name);
 
 /* Tells in xenstore how the program of a domain that stays has ended: control/ended. */
 void kept_domain_ended(const struct kept_domain *dom, const char *how);

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -56,11 +57,21 @@ static int set_cpus(const struct domain_config *config, unsigned int domid)
 	return sched_setaffinity(0, sizeof(chosen), &chosen);
 }
 
-static int set_memory(uint64_t bytes)
+/* Shared areas come on top of what is the domain's alone. */
+static int set_memory(uint64_t bytes, const struct shm_maps *shm)
 {
-	const struct rlimit limit = {bytes, bytes};
+	const uint64_t all = bytes + shm_total(shm);
+	const struct rlimit limit = {all, all};
 
 	return bytes ? setrlimit(RLIMIT_AS, &limit) : 0;
+}
+
+static int wait_for_areas(const struct shm_maps *shm)
+{
+	int rc = shm->nr_maps ? inject_wait(shm->maps, shm->nr_maps) : 0;
+
+	errno = -rc;
+	return rc;
 }
 
 static int set_terminal(int tty_fd)
@@ -77,8 +88,14 @@ static int set_terminal(int tty_fd)
 static int set_user(const struct domain_config *config)
 {
 	const struct user user = {config->uid, config->gid, config->user};
-	int rc = config->has_user && geteuid() == 0 ? user_become(&user) : 0;
+	int rc;
 
+	if (!config->has_user || geteuid() != 0)
+		return 0;
+	/* The terminal is the user's too: programs open it by its name. */
+	if (fchown(STDIN_FILENO, config->uid, (gid_t)-1) < 0)
+		return -1;
+	rc = user_become(&user);
 	errno = -rc;
 	return rc ? -1 : 0;
 }
@@ -92,6 +109,9 @@ static int set_sockets(const struct kept_domain *dom)
 	snprintf(hypercall, sizeof(hypercall), "/proc/self/fd/%d", dom->fds[0]);
 	snprintf(store, sizeof(store), "/proc/self/fd/%d", dom->fds[1]);
 	rc = environment_make(&env, store, hypercall);
+	/* Not all that libraries have open is marked so. */
+	if (rc == 0 && close_range(STDERR_FILENO + 1, ~0u, CLOSE_RANGE_CLOEXEC) < 0)
+		rc = -errno;
 	for (int i = 0; rc == 0 && i < ENVIRONMENT_NR; i++)
 		rc = putenv(env.text[i]) ? -ENOMEM : 0;
 	for (int i = 0; rc == 0 && i < 2; i++)
@@ -125,8 +145,10 @@ static const char *become(const struct domain_config *config, const struct kept_
 	/* Changing the user clears it, and the keeper may have gone in between. */
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
 		return "the keeper";
-	if (set_memory(config->memory_bytes))
+	if (set_memory(config->memory_bytes, &dom->shm))
 		return "memory";
+	if (wait_for_areas(&dom->shm))
+		return "shared areas";
 	execv(config->argv[0], config->argv);
 	return config->argv[0];
 }
@@ -166,28 +188,77 @@ static int wait_for_exec(const struct domain_config *config, int failed_fd)
 	return -1;
 }
 
-pid_t program_start(const struct domain_config *config, const struct kept_domain *dom, int tty_fd)
+/*
+ * Puts the shared areas into the program as soon as there is one. As inject_at_exec; *pid becomes 0
+ * when the child has been waited for.
+ */
+static int map_areas(const struct kept_domain *dom, pid_t *pid, char *error, size_t error_size)
 {
-	pid_t parent = getpid(), pid;
+	int status, rc;
+
+	if (dom->shm.nr_maps == 0)
+		return 0;
+	rc = inject_at_exec(
+		*pid, dom->shm.maps, dom->shm.nr_maps, &status, error, error_size);
+	if (rc)
+		*pid = 0;
+	return rc;
+}
+
+/* 0, or -1 and what failed has been said; or -EAGAIN and `error`: the areas have no room this time. */
+static int wait_for_program(const struct domain_config *config, const struct kept_domain *dom,
+	pid_t *pid, int failed_fd, char *error, size_t error_size)
+{
+	int rc = map_areas(dom, pid, error, error_size);
+
+	if (rc == -EAGAIN)
+		return rc;
+	if (rc && rc != -ECHILD) {
+		fprintf(stderr, "ringfence: %s\n", error);
+		return -1;
+	}
+	if (wait_for_exec(config, failed_fd))
+		return -1;
+	if (rc)
+		fprintf(stderr, "ringfence: the program was killed before it began\n");
+	return rc ? -1 : 0;
+}
+
+static int start_once(const struct domain_config *config, const struct kept_domain *dom, int tty_fd,
+	pid_t *pid, char *error, size_t error_size)
+{
+	pid_t parent = getpid();
 	int failed[2], rc = -1;
 
 	if (pipe2(failed, O_CLOEXEC) < 0) {
 		fprintf(stderr, "ringfence: cannot make a pipe: %s\n", strerror(errno));
 		return -1;
 	}
-	pid = fork();
-	if (pid == 0)
+	*pid = fork();
+	if (*pid == 0)
 		run_child(config, dom, tty_fd, failed[1], parent);
 	close(failed[1]);
-	if (pid < 0)
+	if (*pid < 0)
 		fprintf(stderr, "ringfence: cannot fork: %s\n", strerror(errno));
 	else
-		rc = wait_for_exec(config, failed[0]);
+		rc = wait_for_program(config, dom, pid, failed[0], error, error_size);
 	close(failed[0]);
-	if (rc == 0)
-		return pid;
-	program_kill(pid > 0 ? pid : 0);
-	return -1;
+	if (rc)
+		program_kill(*pid > 0 ? *pid : 0);
+	return rc;
+}
+
+pid_t program_start(const struct domain_config *config, const struct kept_domain *dom, int tty_fd)
+{
+	char error[SHM_ERROR_SIZE];
+	pid_t pid;
+	int rc = -EAGAIN;
+
+	for (unsigned int i = 0; rc == -EAGAIN && i < INJECT_ATTEMPTS; i++)
+		rc = start_once(config, dom, tty_fd, &pid, error, sizeof(error));
+	if (rc == -EAGAIN)
+		fprintf(stderr, "ringfence: %s\n", error);
+	return rc ? -1 : pid;
 }
 
 /* ---- the end ---- */

@@ -7,7 +7,7 @@
 
 static const struct command *const commands[] = {
 	&command_create, &command_destroy, &command_shutdown, &command_console, &command_exec,
-	&command_env, &command_list, &command_info, &command_top, &command_trace};
+	&command_env, &command_list, &command_info, &command_shm_list, &command_top, &command_trace};
 
 #define NR_COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
