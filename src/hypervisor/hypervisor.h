@@ -38,6 +38,7 @@ struct hypervisor {
 	char lib_dir[PATH_MAX]; /* the user-mode libxengnttab and libxenevtchn */
 	int run_dir_fd;
 	int lock_fd;
+	int notify_fd; /* the service manager's; -1: there is none */
 	struct domain_limits limits;
 	unsigned int max_fds, nr_fds; /* descriptors that domains may cost, and do */
 	/* Guaranteed to the domains there are, used or not; and what they use beyond that. */
