@@ -190,8 +190,8 @@ static int read_limits(struct domain_config *config, const struct config_text *c
 	config->shutdown_timeout_s = timeout > 0 ? (unsigned int)number : SHUTDOWN_TIMEOUT_S;
 	cpus = config_text_string(ct, "cpus", &text);
 	if (cpus > 0) {
-		config->has_cpus = true;
-		if (config_parse_cpus(text, &config->cpus)) {
+		config->has_cpus = config_parse_cpus(text, &config->cpus) == 0;
+		if (!config->has_cpus) {
 			config_text_complain(ct, "cpus", "'%s' is no set of CPUs, such as \"0-3,^2\"", text);
 			cpus = -1;
 		}

@@ -114,15 +114,14 @@ static bool vdev_valid(const char *vdev)
 /* What xl accepts and this back end does not do. */
 static int check_supported(const libxl_device_disk *xl, char **why)
 {
-	if (!xl->pdev_path || !*xl->pdev_path || xl->format == LIBXL_DISK_FORMAT_EMPTY)
-		return fail(why, "target= is missing");
+	/* Only these have no target: else xlu_disk_parse wants one. */
+	if (xl->is_cdrom || !xl->pdev_path)
+		return fail(why, "devtype=cdrom is not supported; access=r makes a disk read-only");
 	if (!vdev_valid(xl->vdev))
 		return fail(why, "vdev=%s is not a whole disk from xvda to xvdzz", xl->vdev);
 	if (xl->format != LIBXL_DISK_FORMAT_RAW && xl->format != LIBXL_DISK_FORMAT_UNKNOWN)
 		return fail(why, "format=%s is not supported; 'qemu-img convert -O raw' makes it raw",
 			libxl_disk_format_to_string(xl->format));
-	if (xl->is_cdrom)
-		return fail(why, "devtype=cdrom is not supported; access=r makes a disk read-only");
 	if (xl->script || xl->backend != LIBXL_DISK_BACKEND_UNKNOWN)
 		return fail(why, "%s= is not supported; the driver domain that backend= names serves it",
 			xl->script ? "script" : "backendtype");

@@ -113,7 +113,7 @@ unsigned int config_keys_distance(const char *a, const char *b)
 /* The nearest of our keys, or NULL when none is near: a third of the letters may be wrong. */
 static const char *suggest(const char *key)
 {
-	unsigned int best = (unsigned int)strlen(key) / 3 + 1, distance;
+	unsigned int best = (unsigned int)strlen(key) / 3, distance;
 	const char *found = NULL;
 
 	for (size_t i = 0; i < NR_KNOWN; i++) {

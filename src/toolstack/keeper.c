@@ -37,7 +37,7 @@ struct report {
 enum life_end { LIFE_DESTROYED, LIFE_POWEROFF, LIFE_REBOOT, LIFE_CRASH };
 
 struct keeper {
-	const struct domain_config *config;
+	struct domain_config config; /* a copy, but for what it points to; its name may change */
 	struct kept_domain dom;
 	struct keeper_console console;
 	bool has_console;
@@ -62,7 +62,7 @@ static int open_console(struct keeper *keeper)
 	int rc = rundir_path(run_dir, sizeof(run_dir));
 
 	if (rc == 0 && !keeper->has_console)
-		rc = console_open(&keeper->console, run_dir, keeper->config->name);
+		rc = console_open(&keeper->console, run_dir, keeper->config.name);
 	if (rc == 0) {
 		keeper->has_console = true;
 		rc = console_new_terminal(&keeper->console);
@@ -77,13 +77,15 @@ static void end_life(struct keeper *keeper)
 	program_kill(keeper->pid);
 	keeper->pid = 0;
 	console_end_terminal(&keeper->console);
+	/* It may have been renamed: so it is called in its next life. */
+	kept_domain_read_name(&keeper->dom, keeper->config.name);
 	kept_domain_leave(&keeper->dom);
 }
 
 /* 0 or the exit status; then nothing is left of it. */
 static int begin_life(struct keeper *keeper)
 {
-	int status = kept_domain_make(&keeper->dom, keeper->config);
+	int status = kept_domain_make(&keeper->dom, &keeper->config);
 	pid_t pid = -1;
 
 	if (status)
@@ -91,7 +93,7 @@ static int begin_life(struct keeper *keeper)
 	keeper->shutdown = SHUTDOWN_NONE;
 	/* Only now the name is ours, and with it the log. */
 	if (open_console(keeper) == 0)
-		pid = program_start(keeper->config, &keeper->dom, keeper->console.tty_fd);
+		pid = program_start(&keeper->config, &keeper->dom, keeper->console.tty_fd);
 	keeper->pid = pid > 0 ? pid : 0;
 	kept_domain_handed_over(&keeper->dom);
 	if (pid > 0)
@@ -106,7 +108,7 @@ static void request_end(struct keeper *keeper, enum shutdown_request request)
 	if (request == SHUTDOWN_NONE || keeper->shutdown != SHUTDOWN_NONE || !keeper->pid)
 		return;
 	keeper->shutdown = request;
-	keeper->kill_ns = clock_ns() + keeper->config->shutdown_timeout_s * NSEC_PER_SEC;
+	keeper->kill_ns = clock_ns() + keeper->config.shutdown_timeout_s * NSEC_PER_SEC;
 	kill(keeper->pid, SIGTERM);
 }
 
@@ -186,9 +188,9 @@ static enum end_action action_for(const struct keeper *keeper, enum life_end end
 {
 	if (keeper->told_to_end)
 		return END_DESTROY;
-	return end == LIFE_CRASH      ? keeper->config->on_crash
-		: end == LIFE_REBOOT ? keeper->config->on_reboot
-				      : keeper->config->on_poweroff;
+	return end == LIFE_CRASH      ? keeper->config.on_crash
+		: end == LIFE_REBOOT ? keeper->config.on_reboot
+				      : keeper->config.on_poweroff;
 }
 
 /* Crashes are told, in the console and its log. */
@@ -201,7 +203,7 @@ static void tell_crash(const struct keeper *keeper)
 			strsignal(WTERMSIG(status)));
 	else
 		fprintf(stderr, "ringfence: the program ended with status %d", WEXITSTATUS(status));
-	fprintf(stderr, "; on_crash: %s\n", config_end_action_name(keeper->config->on_crash));
+	fprintf(stderr, "; on_crash: %s\n", config_end_action_name(keeper->config.on_crash));
 }
 
 /* The domain stays as it is, without its program, until it is destroyed. */
@@ -305,7 +307,7 @@ static int report(const struct keeper *keeper, int status)
 
 static void __attribute__((noreturn)) keeper_main(const struct domain_config *config, int report_fd)
 {
-	struct keeper keeper = {.config = config};
+	struct keeper keeper = {.config = *config};
 	int status, rc = become_keeper(&keeper, report_fd);
 
 	console_init(&keeper.console);
