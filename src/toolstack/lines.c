@@ -44,22 +44,3 @@ bool disk_line_parse(const char *line, struct disk_line *out)
 	out->time_ms = figure(line, " time_ms=");
 	return true;
 }
-
-/* The numbers of docs/misc/vbd-interface.txt: the first sixteen xvd disks, and those above. */
-const char *vdev_name(unsigned int device, char *text, size_t size)
-{
-	unsigned int disk;
-
-	if (device >> 8 == 202 && !(device & 15)) {
-		snprintf(text, size, "xvd%c", 'a' + (int)(device >> 4 & 15));
-		return text;
-	}
-	disk = device >> 8 & 0xfffff;
-	if (device >> 28 != 1 || device & 0xff || disk >= 26 + 26 * 26)
-		snprintf(text, size, "%u", device);
-	else if (disk < 26)
-		snprintf(text, size, "xvd%c", 'a' + (int)disk);
-	else
-		snprintf(text, size, "xvd%c%c", 'a' + (int)(disk / 26 - 1), 'a' + (int)(disk % 26));
-	return text;
-}

@@ -34,7 +34,4 @@ struct disk_line {
 bool domain_line_parse(const char *line, struct domain_line *out);
 bool disk_line_parse(const char *line, struct disk_line *out);
 
-/* "xvda" for a virtual device number, or its decimal digits. Returns `text`. */
-const char *vdev_name(unsigned int device, char *text, size_t size);
-
 #endif
