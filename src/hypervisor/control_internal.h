@@ -23,6 +23,10 @@ struct control_conn {
 	uint64_t dom_serial;
 	pid_t peer_pid;
 	bool waits_for_shutdown;
+	uint64_t changing; /* the serial of the domain that it pauses or unpauses, or 0 */
+	/* The rest of a reply, which the socket has no room for yet. */
+	char *unsent;
+	size_t unsent_at, unsent_len;
 };
 
 /* A request's words; args[i] are "key=value". */
@@ -55,6 +59,10 @@ void control_reply_text(struct control_conn *conn, int status, const char *text,
 void control_reply_printed(
 	struct control_conn *conn, void (*print)(struct hypervisor *hv, FILE *out));
 
+/* The same for what there is to say about one domain. */
+void control_reply_printed_of(struct control_conn *conn, const struct domain *dom,
+	void (*print)(struct hypervisor *hv, const struct domain *dom, FILE *out));
+
 /* ---- arguments ---- */
 
 /* The value of `key=`, or NULL. */
@@ -67,5 +75,22 @@ const char *control_required(
 /* A number from 1 to max that may be given; 0 if not. False, and answered, if it is not one. */
 bool control_optional_number(struct control_conn *conn, const struct control_request *req,
 	const char *key, uint64_t max, uint64_t *value);
+
+/* The domain that `text` means, an id or a name as xl takes them: what is all digits is an id. */
+struct domain *control_find_domain(struct hypervisor *hv, const char *text);
+
+/* The same, but answers if there is none. Domain 0 is one only for control_any_domain. */
+struct domain *control_domain(struct control_conn *conn, const char *text);
+struct domain *control_any_domain(struct control_conn *conn, const char *text);
+
+/* control_domain of the argument `domain=`. */
+struct domain *control_domain_argument(
+	struct control_conn *conn, const struct control_request *req);
+
+/* Ends a guest at once: closes the connection that it lives by. */
+void control_end_domain(struct control_conn *conn, struct domain *dom);
+
+/* True if another connection pauses or unpauses the domain at this moment. */
+bool control_is_changing(const struct control_conn *conn, const struct domain *dom);
 
 #endif

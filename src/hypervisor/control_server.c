@@ -17,32 +17,78 @@
 #include "common/unixsock.h"
 #include "hypervisor/domain.h"
 #include "hypervisor/supervisor.h"
+#include "hypervisor/vbd.h"
 
 /* ---- replies ---- */
+
+/* Whoever does not read its replies loses them; the end is noticed by the connection's source. */
+static void lose(struct control_conn *conn)
+{
+	shutdown(conn->source.fd, SHUT_RDWR);
+}
+
+/* As many packets as the socket has room for: how much of the text went, and *rc is 0 or why not all. */
+static size_t send_packets(struct control_conn *conn, int status, const char *text, size_t len,
+	const int *fds, unsigned int nr_fds, int *rc)
+{
+	char packet[CONTROL_PACKET_MAX];
+	struct control_reply head = {.status = status};
+	size_t room = sizeof(packet) - sizeof(head), part, at = 0;
+
+	do {
+		part = len - at < room ? len - at : room;
+		head.more = at + part < len;
+		memcpy(packet, &head, sizeof(head));
+		memcpy(packet + sizeof(head), text + at, part);
+		*rc = unixsock_send(
+			conn->source.fd, packet, sizeof(head) + part, fds, nr_fds, MSG_DONTWAIT);
+		if (*rc)
+			return at;
+		at += part;
+		nr_fds = 0;
+	} while (head.more);
+	return at;
+}
 
 void control_reply_text(struct control_conn *conn, int status, const char *text, size_t len,
 	const int *fds, unsigned int nr_fds)
 {
-	char packet[CONTROL_PACKET_MAX];
-	struct control_reply head = {.status = status};
-	size_t room = sizeof(packet) - sizeof(head), part;
+	size_t at;
+	int rc;
 
-	do {
-		part = len < room ? len : room;
-		head.more = part < len;
-		memcpy(packet, &head, sizeof(head));
-		memcpy(packet + sizeof(head), text, part);
-		if (unixsock_send(conn->source.fd, packet, sizeof(head) + part, fds, nr_fds,
-			    MSG_DONTWAIT)) {
-			/* Whoever does not read its replies loses them; the end of the
-			 * connection is noticed by its source. */
-			shutdown(conn->source.fd, SHUT_RDWR);
-			return;
-		}
-		text += part;
-		len -= part;
-		nr_fds = 0;
-	} while (head.more);
+	if (conn->unsent) {
+		lose(conn);
+		return;
+	}
+	at = send_packets(conn, status, text, len, fds, nr_fds, &rc);
+	if (rc == 0)
+		return;
+	/* What is longer than the socket's room goes on when its reader has made some. */
+	if (rc == -EAGAIN && at > 0)
+		conn->unsent = malloc(len - at);
+	if (!conn->unsent) {
+		lose(conn);
+		return;
+	}
+	memcpy(conn->unsent, text + at, len - at);
+	conn->unsent_at = 0;
+	conn->unsent_len = len - at;
+	loop_modify(&conn->hv->loop, &conn->source, EPOLLIN | EPOLLOUT);
+}
+
+static void flush_unsent(struct control_conn *conn)
+{
+	int rc;
+
+	conn->unsent_at += send_packets(conn, 0, conn->unsent + conn->unsent_at,
+		conn->unsent_len - conn->unsent_at, NULL, 0, &rc);
+	if (rc == -EAGAIN)
+		return;
+	free(conn->unsent);
+	conn->unsent = NULL;
+	loop_modify(&conn->hv->loop, &conn->source, EPOLLIN);
+	if (rc)
+		lose(conn);
 }
 
 void control_reply(struct control_conn *conn, int status, const char *fmt, ...)
@@ -60,23 +106,51 @@ void control_reply(struct control_conn *conn, int status, const char *fmt, ...)
 		(size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1, NULL, 0);
 }
 
+/* What a print function gets to write to. */
+struct memory_text {
+	char *text;
+	size_t size;
+	FILE *out;
+};
+
+static bool open_text(struct control_conn *conn, struct memory_text *mem)
+{
+	*mem = (struct memory_text){0};
+	mem->out = open_memstream(&mem->text, &mem->size);
+	if (!mem->out)
+		control_reply(conn, -ENOMEM, "out of memory");
+	return mem->out != NULL;
+}
+
+static void reply_and_close(struct control_conn *conn, struct memory_text *mem)
+{
+	if (fclose(mem->out) == 0)
+		control_reply_text(conn, 0, mem->text, mem->size, NULL, 0);
+	else
+		control_reply(conn, -ENOMEM, "out of memory");
+	free(mem->text);
+}
+
 void control_reply_printed(
 	struct control_conn *conn, void (*print)(struct hypervisor *hv, FILE *out))
 {
-	size_t size = 0;
-	char *text = NULL;
-	FILE *out = open_memstream(&text, &size);
+	struct memory_text mem;
 
-	if (out) {
-		print(conn->hv, out);
-		if (fclose(out) == 0) {
-			control_reply_text(conn, 0, text, size, NULL, 0);
-			free(text);
-			return;
-		}
-		free(text);
-	}
-	control_reply(conn, -ENOMEM, "out of memory");
+	if (!open_text(conn, &mem))
+		return;
+	print(conn->hv, mem.out);
+	reply_and_close(conn, &mem);
+}
+
+void control_reply_printed_of(struct control_conn *conn, const struct domain *dom,
+	void (*print)(struct hypervisor *hv, const struct domain *dom, FILE *out))
+{
+	struct memory_text mem;
+
+	if (!open_text(conn, &mem))
+		return;
+	print(conn->hv, dom, mem.out);
+	reply_and_close(conn, &mem);
 }
 
 /* ---- arguments ---- */
@@ -115,6 +189,44 @@ bool control_optional_number(struct control_conn *conn, const struct control_req
 	return false;
 }
 
+struct domain *control_find_domain(struct hypervisor *hv, const char *text)
+{
+	uint64_t id;
+
+	if (!text[0] || text[strspn(text, "0123456789")])
+		return domain_by_name(hv, text);
+	if (parse_u64(text, 0, DOMAIN_FIRST_RESERVED - 1, &id))
+		return NULL;
+	return domain_by_id(hv, (unsigned int)id);
+}
+
+struct domain *control_any_domain(struct control_conn *conn, const char *text)
+{
+	struct domain *dom = control_find_domain(conn->hv, text);
+
+	if (!dom)
+		control_reply(conn, -ENOENT, "there is no domain %.100s", text);
+	return dom;
+}
+
+struct domain *control_domain(struct control_conn *conn, const char *text)
+{
+	struct domain *dom = control_any_domain(conn, text);
+
+	if (!dom || dom->id)
+		return dom;
+	control_reply(conn, -ENOENT, "domain 0 is not one to do this with");
+	return NULL;
+}
+
+struct domain *control_domain_argument(
+	struct control_conn *conn, const struct control_request *req)
+{
+	const char *text = control_required(conn, req, "domain");
+
+	return text ? control_domain(conn, text) : NULL;
+}
+
 /* ---- connections ---- */
 
 static const struct control_verb *const verb_tables[] = {control_hypervisor_verbs,
@@ -140,12 +252,43 @@ static void conn_close(struct control_conn *conn)
 
 	loop_remove(&hv->loop, &conn->source);
 	driver_forget_waiter(hv, conn);
+	vbd_forget_waiter(hv, conn);
 	close(conn->source.fd);
 	list_del(&conn->link);
 	/* It may have been destroyed by another way, and its id be another domain's by now. */
 	if (dom && dom->serial == conn->dom_serial)
 		domain_destroy(dom);
+	free(conn->unsent);
 	free(conn);
+}
+
+void control_end_domain(struct control_conn *conn, struct domain *dom)
+{
+	struct control_conn *holder;
+
+	list_for_each(holder, &conn->hv->control_conns, link) {
+		if (holder->dom_serial != dom->serial)
+			continue;
+		if (holder == conn) {
+			/* This one is still to be answered. */
+			holder->domid = 0;
+			domain_destroy(dom);
+		} else {
+			conn_close(holder);
+		}
+		return;
+	}
+}
+
+bool control_is_changing(const struct control_conn *conn, const struct domain *dom)
+{
+	struct control_conn *other;
+
+	list_for_each(other, &conn->hv->control_conns, link) {
+		if (other != conn && other->changing == dom->serial)
+			return true;
+	}
+	return false;
 }
 
 /* Splits a packet into words. False if it does not end a word or has too many. */
@@ -184,7 +327,12 @@ static void conn_ready(struct loop_source *source, uint32_t events)
 	struct control_request req;
 	ssize_t n = 0;
 
-	if (events & EPOLLIN)
+	if (conn->unsent && (events & (EPOLLIN | EPOLLOUT)) == EPOLLOUT) {
+		flush_unsent(conn);
+		return;
+	}
+	/* Who has not read the answer to one request does not make another. */
+	if ((events & EPOLLIN) && !conn->unsent)
 		n = unixsock_recv(source->fd, packet, sizeof(packet), NULL, 0, NULL, MSG_DONTWAIT);
 	if (n == -EAGAIN)
 		return;

@@ -51,7 +51,8 @@ struct domain *domain_by_name(struct hypervisor *hv, const char *name)
 		if (strcmp(dom->name, name) == 0)
 			return dom;
 	}
-	return NULL;
+	dom = hv->domains[0];
+	return dom && strcmp(dom->name, name) == 0 ? dom : NULL;
 }
 
 /* ---- descriptors ---- */
@@ -321,6 +322,24 @@ int domain_set_user(struct domain *dom, uid_t uid)
 	if (fchownat(dom->hypercall_path_fd, "", uid, (gid_t)-1, AT_EMPTY_PATH) < 0 ||
 		fchownat(dom->store_path_fd, "", uid, (gid_t)-1, AT_EMPTY_PATH) < 0)
 		return -errno;
+	return 0;
+}
+
+int domain_rename(struct domain *dom, const char *name)
+{
+	char path[64];
+	int rc;
+
+	if (!domain_name_valid(name))
+		return -EINVAL;
+	if (domain_by_name(dom->hv, name))
+		return -EEXIST;
+	snprintf(path, sizeof(path), "/local/domain/%u/name", dom->id);
+	rc = store_printf(dom->hv->store, path, "%s", name);
+	if (rc)
+		return rc;
+	log_info("domain %u (%s) is now %s", dom->id, dom->name, name);
+	snprintf(dom->name, sizeof(dom->name), "%s", name);
 	return 0;
 }
 

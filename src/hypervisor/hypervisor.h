@@ -14,6 +14,7 @@
 #include "common/hypercall.h"
 #include "common/list.h"
 #include "common/log.h"
+#include "hypervisor/dmesg.h"
 #include "hypervisor/loop.h"
 #include "xenstore/store.h"
 
@@ -43,6 +44,7 @@ struct hypervisor {
 	unsigned int max_fds, nr_fds; /* descriptors that domains may cost, and do */
 	/* Guaranteed to the domains there are, used or not; and what they use beyond that. */
 	unsigned int nr_guaranteed_fds, nr_extra_fds;
+	struct dmesg dmesg;
 	struct ratelimit log_limit;   /* of messages that dom0 can cause */
 	struct ratelimit trace_limit; /* of the store's requests, while dom0 has them logged */
 	enum hypercall_port_kind port_kind;

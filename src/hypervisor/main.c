@@ -459,6 +459,7 @@ int main(int argc, char **argv)
 	store_limits_default(&opt.store_limits);
 	parse_options(argc, argv, &opt);
 	log_setup("ringfenced", opt.log_level);
+	log_set_sink(dmesg_add, &hv.dmesg);
 	nr_fds = fdlimit_raise();
 	hv.max_fds = nr_fds > FDS_OWN ? nr_fds - FDS_OWN : 0;
 	rc = rundir_path(hv.run_dir, sizeof(hv.run_dir));
