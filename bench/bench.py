@@ -11,7 +11,7 @@ import time
 from processes import BenchError
 
 # Modules of suite/, in the order in which they run.
-NAMES = ("ring", "disk", "load", "copy", "fair", "scale", "store")
+NAMES = ("ring", "disk", "load", "copy", "fair", "scale", "store", "create")
 
 
 def positive(text):

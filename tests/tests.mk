@@ -124,6 +124,7 @@ fuzz-smoke:
 .PHONY: check-lifecycle
 # As many domains one after the other as there are in a long life.
 check-lifecycle: test-programs
-	RF_LIVES=10000 $(TEST_ENV) $(PROVE) --exec tests/run-one tests/system/lifecycle.bats
+	RF_LIVES=10000 RF_CREATE_LIVES=1000 $(TEST_ENV) $(PROVE) --exec tests/run-one \
+		tests/system/lifecycle.bats tests/system/lifecycle_create.bats
 
 check-slow: check check-asan check-tsan check-valgrind check-lifecycle fuzz
