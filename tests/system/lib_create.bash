@@ -42,11 +42,13 @@ console_has() { # NAME TEXT
 	[[ $(console_log "$1") == *"$2"* ]]
 }
 
-# Every process that this test's domains have or had; they all inherit its runtime directory.
+# Every process that this test's guests have or had, keepers included; all inherit its runtime
+# directory.
 processes_of_domains() {
 	local dir
 	for dir in /proc/[0-9]*; do
 		[ "${dir#/proc/}" != "$$" ] || continue
+		[ "$(cat "$dir/comm" 2>/dev/null)" != blkback ] || continue
 		grep -qzF "RINGFENCE_RUN=$RINGFENCE_RUN" "$dir/environ" 2>/dev/null || continue
 		grep -qzE '^XENSTORED_PATH=/proc/self/fd|^create$' "$dir/environ" "$dir/cmdline" 2>/dev/null &&
 			echo "${dir#/proc/} $(tr '\0' ' ' <"$dir/cmdline")"
