@@ -18,6 +18,10 @@ extern const struct command command_console, command_create, command_destroy, co
 	command_exec, command_info, command_list, command_shm_list, command_shutdown,
 	command_top, command_trace;
 
+extern const struct command command_block_attach, command_block_detach, command_block_list,
+	command_block_resize, command_dmesg, command_domid, command_domname, command_pause,
+	command_rename, command_restart, command_unpause;
+
 /* Complains about the arguments of a subcommand and returns EXIT_USAGE. */
 int command_usage(const struct command *command, const char *problem);
 

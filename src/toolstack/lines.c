@@ -8,10 +8,15 @@
 
 bool domain_line_parse(const char *line, struct domain_line *out)
 {
-	return sscanf(line,
-		       "domid=%u name=%63s kind=%15s pid=%d grants=%u maps=%u ports=%u connections=%u",
-		       &out->domid, out->name, out->kind, &out->pid, &out->grants, &out->maps,
-		       &out->ports, &out->connections) == 8;
+	int keeper;
+
+	if (sscanf(line, "domid=%u name=%63s kind=%15s pid=%d grants=%u maps=%u ports=%u "
+			 "connections=%u state=%15s keeper=%d",
+		    &out->domid, out->name, out->kind, &out->pid, &out->grants, &out->maps,
+		    &out->ports, &out->connections, out->state, &keeper) != 10)
+		return false;
+	out->has_keeper = keeper != 0;
+	return true;
 }
 
 /* The number behind " KEY="; 0 if there is none. */
