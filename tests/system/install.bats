@@ -166,3 +166,25 @@ load lib_install
 	echo "$output"
 	run ! grep -F "$WORK" <<<"$output"
 }
+
+# As systemd runs it: the command of a unit, for an instance of it, in the staged root.
+unit_command() { # UNIT KEY INSTANCE
+	sed -n "s/^$2=//p" "$WORK/root/usr/local/lib/systemd/system/$1" |
+		sed -e "s|%i|$3|g" -e "s| /etc/| $WORK/root/etc/|" -e "s|^/|$WORK/root/|"
+}
+
+@test "units: the commands of the driver domain's unit start it and end it" {
+	install_below "$WORK/root"
+	use "$WORK/root/usr/local"
+	cat >"$WORK/root/etc/ringfence/storage.cfg" <<-EOF
+		kernel = "$WORK/root/usr/local/sbin/blkback"
+	EOF
+	start_hypervisor
+	eval "$(unit_command ringfence-driver@.service ExecStart storage)" 3>&-
+	run -0 control domain-list
+	matches ' name=storage kind=driver '
+	eval "$(unit_command ringfence-driver@.service ExecStop storage)" 3>&-
+	run -0 control domain-list
+	[[ $output != *name=storage* ]]
+	stop_hypervisor
+}
