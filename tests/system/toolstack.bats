@@ -311,6 +311,30 @@ something_runs_below() { # PID
 	run ! grep killing "$RINGFENCE_RUN/ringfenced.log"
 }
 
+@test "pause, list: domains that a keeper has" {
+	start_hypervisor
+	printf 'name="kept"\nkernel="/bin/sleep"\nextra="1000"\n' >kept.cfg
+	printf 'name="done"\nkernel="/bin/true"\non_poweroff="preserve"\n' >done.cfg
+	printf 'name="failed"\nkernel="/bin/false"\non_crash="preserve"\n' >failed.cfg
+	for config in *.cfg; do
+		ringfence create -q "$config"
+	done
+	eventually state_is done ---s--
+	eventually state_is failed ----c-
+	keeper=$(control domain-list | sed -n 's/.* name=kept .* pid=\([0-9]*\) .*/\1/p')
+	program=$(cat "/proc/$keeper/task/$keeper/children")
+	ringfence pause kept
+	[ "$(state_of kept)" = --p--- ]
+	run ! something_runs $program
+	# The keeper goes on: it can still be told to end it.
+	run ! grep '^State:.T' "/proc/$keeper/status"
+	ringfence destroy kept
+	eventually has_ended $program
+	run -0 ringfence list --json done failed
+	[ "$(json 'join " ", map { "$_->{state}$_->{processes}" } @$v')" = "shutdown0 crashed0" ]
+	stop_hypervisor
+}
+
 # ---- disks ----
 
 @test "block-attach: xl's syntax, block-list: xl's columns" {
