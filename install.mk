@@ -27,6 +27,7 @@ into = $(foreach file,$(2),$(file):$(1)/$(notdir $(file)))
 
 EXERCISE := service client tool_for_integrity
 INSTALL_PROGRAMS := $(call into,$(pkglibdir)/bin,$(PROGRAMS)) \
+	$(call into,$(pkglibdir)/examples,$(EXAMPLES)) \
 	$(call into,$(sysconfdir)/xen/scripts,tools/xen/block-ringfence)
 INSTALL_FILES := \
 	$(call into,$(pkglibdir)/lib/usermode,$(filter $(O)/lib/usermode/%,$(LIBS))) \
@@ -36,14 +37,15 @@ INSTALL_FILES := \
 	$(call into,$(mandir)/man1,docs/man/ringfence.1) \
 	$(call into,$(mandir)/man5,$(wildcard docs/man/*.5)) \
 	$(call into,$(mandir)/man8,$(wildcard docs/man/*.8)) \
-	$(call into,$(pkglibdir)/share/man/man1,$(EXERCISE:%=docs/man/%.1)) \
+	$(call into,$(pkglibdir)/share/man/man1,$(EXERCISE:%=docs/man/%.1) docs/man/disk.1) \
 	$(call into,$(completionsdir),$(wildcard tools/completions/*)) \
 	$(call into,$(docdir),README.md LICENSE $(wildcard docs/*.md)) \
 	$(call into,$(docdir)/protocol,$(wildcard docs/protocol/*.md)) \
-	$(call into,$(docdir)/examples,$(wildcard examples/*.[ch] examples/*.cfg)) \
+	$(call into,$(docdir)/examples,$(wildcard examples/*.[ch])) \
 	$(call into,$(docdir)/xen,$(filter-out %.service,$(wildcard tools/xen/*.*)))
-# These name places of the installation; as they are they hold for /usr/local.
+# These name places of the installation; as they are they hold for /usr/local, or the build folder.
 INSTALL_ADJUSTED := \
+	$(call into,$(docdir)/examples,$(wildcard examples/*.cfg)) \
 	$(call into,$(unitdir),$(wildcard tools/systemd/*.service tools/xen/*.service)) \
 	$(call into,$(libdir)/pkgconfig,tools/ringfence.pc)
 # TARGET:LINK
@@ -53,16 +55,18 @@ INSTALL_LINKS := \
 	$(libdir)/$(LIBRINGFENCE):$(libdir)/libringfence.so.0 \
 	$(libdir)/$(LIBRINGFENCE):$(libdir)/libringfence.so
 # Nobody else has files in these; folders below come first. Configurations in the last one are kept.
-OWN_FOLDERS := $(pkglibdir)/lib/usermode $(pkglibdir)/lib $(pkglibdir)/bin $(pkglibdir)/share/man/man1 \
+OWN_FOLDERS := $(pkglibdir)/examples $(pkglibdir)/lib/usermode $(pkglibdir)/lib $(pkglibdir)/bin $(pkglibdir)/share/man/man1 \
 	$(pkglibdir)/share/man $(pkglibdir)/share $(pkglibdir) $(includedir)/ringfence $(docdir)/protocol \
 	$(docdir)/examples $(docdir)/xen $(docdir) $(sysconfdir)/ringfence
 
 ADJUST := sed -e 's,/usr/local/bin\>,$(bindir),g' -e 's,/usr/local/sbin\>,$(sbindir),g' \
 	-e 's,/usr/local/include\>,$(includedir),g' -e 's,/usr/local/lib/ringfence\>,$(pkglibdir),g' \
-	-e 's,/usr/local/lib$$,$(libdir),g' -e 's,/etc/,$(sysconfdir)/,g' -e 's,@VERSION@,$(VERSION),g'
+	-e 's,"bin/,"$(pkglibdir)/bin/,g' -e 's,"build/examples/,"$(pkglibdir)/examples/,g' \
+	-e 's, examples/, $(docdir)/examples/,g' -e 's,/usr/local/lib$$,$(libdir),g' \
+	-e 's,/etc/,$(sysconfdir)/,g' -e 's,@VERSION@,$(VERSION),g'
 
 .PHONY: install install-only uninstall deb
-install: all
+install: all examples
 	@$(MAKE) --no-print-directory install-only
 
 # Without building anything.

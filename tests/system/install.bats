@@ -12,9 +12,11 @@ load lib_install
 	[ "$(ls lib/ringfence/lib/usermode)" = $'libxenevtchn.so.1\nlibxengnttab.so.1' ]
 	[ "$(readlink lib/libringfence.so.0)" = "libringfence.so.$(cat "$ROOT/VERSION")" ]
 	[ "$(readlink -f lib/libringfence.so)" = "$(readlink -f lib/libringfence.so.0)" ]
-	for page in man1/ringfence.1 man8/ringfenced.8 man8/blkback.8; do
+	for page in man1/ringfence.1 man5/ringfence.cfg.5 man8/ringfenced.8 man8/blkback.8; do
 		[ -s "share/man/$page" ]
 	done
+	bash -n share/bash-completion/completions/ringfence
+	grep -qx 'kernel = "/usr/local/lib/ringfence/bin/blkback"' share/doc/ringfence/examples/storage.cfg
 	[ -x "$WORK/root/etc/xen/scripts/block-ringfence" ]
 	[ -d "$WORK/root/etc/ringfence" ]
 	run listing "$WORK/root"
@@ -72,6 +74,24 @@ load lib_install
 		ls -l /proc/"$(cat "$RINGFENCE_RUN/lock")"/exe >exe
 	'
 	grep -q -e '-> /usr/local/lib/ringfence/bin/ringfenced$' exe
+}
+
+@test "install: every example runs from there" {
+	unshare --mount --map-root-user true || skip "may not make a mount namespace"
+	install_below "$WORK/root"
+	below_root "$WORK/root" '
+		cd /
+		examples=/usr/local/share/doc/ringfence/examples
+		ringfenced --daemon
+		trap "kill \"$(cat "$RINGFENCE_RUN/lock")\"" EXIT
+		ringfence create $examples/storage.cfg
+		for file in $(grep -L driver_domain $examples/*.cfg); do
+			ringfence create $file
+		done
+		ringfence list >'"$WORK"'/list
+		ringfence shutdown -w -a
+	'
+	grep -q "^guest-b " list
 }
 
 @test "install: a program builds with pkg-config, and becomes a domain" {
