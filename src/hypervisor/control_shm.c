@@ -71,6 +71,7 @@ static struct domain *own_domain(struct control_conn *conn)
 static void do_shm_attach(struct control_conn *conn, const struct control_request *req)
 {
 	struct shm_spec specs[SHM_PER_DOMAIN_MAX];
+	const char *adopt = control_argument(req, "adopt");
 	struct domain *dom = own_domain(conn);
 	char error[SHM_ERROR_SIZE];
 	unsigned int nr;
@@ -78,7 +79,7 @@ static void do_shm_attach(struct control_conn *conn, const struct control_reques
 
 	if (!dom || !area_arguments(conn, req, specs, &nr))
 		return;
-	rc = shm_attach(dom, specs, nr, error, sizeof(error));
+	rc = shm_attach(dom, specs, nr, adopt && strcmp(adopt, "1") == 0, error, sizeof(error));
 	control_reply(conn, rc, "%s", rc ? error : "");
 }
 

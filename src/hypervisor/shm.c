@@ -90,9 +90,25 @@ static int check_borrower(const struct shm_area *area, const struct shm_spec *sp
 	return 0;
 }
 
-static int check_one(const struct shm_area *area, const struct shm_spec *spec, char *error,
+/* Its owner has ended, and this is to be the next one. */
+static int check_adopter(const struct shm_area *area, const struct shm_spec *spec, char *error,
 	size_t error_size)
 {
+	if (area->memfd < 0)
+		return refuse_orphan(area, error, error_size);
+	if (spec->size == area->size)
+		return 0;
+	return fail(error, error_size, -EINVAL,
+		"area %" PRIu32 ": the range has 0x%" PRIx64
+		" bytes, but the area, which has lost its owner, has 0x%" PRIx64,
+		area->id, spec->size, area->size);
+}
+
+static int check_one(const struct shm_area *area, const struct shm_spec *spec, bool adopt,
+	char *error, size_t error_size)
+{
+	if (area && !area->owner && adopt && spec->role != SHM_BORROWER)
+		return check_adopter(area, spec, error, error_size);
 	if (area && spec->role != SHM_OWNER)
 		return check_borrower(area, spec, spec->role == SHM_FIRST_OWNS, error, error_size);
 	if (area && !area->owner)
@@ -108,8 +124,8 @@ static int check_one(const struct shm_area *area, const struct shm_spec *spec, c
 	return 0;
 }
 
-int shm_check(struct hypervisor *hv, struct shm_spec *specs, unsigned int nr_specs, char *error,
-	size_t error_size)
+static int check_all(struct hypervisor *hv, struct shm_spec *specs, unsigned int nr_specs, bool adopt,
+	char *error, size_t error_size)
 {
 	unsigned int nr_new = 0;
 
@@ -118,18 +134,24 @@ int shm_check(struct hypervisor *hv, struct shm_spec *specs, unsigned int nr_spe
 		int rc = shm_spec_check(specs, i, &specs[i], error, error_size);
 
 		if (rc == 0)
-			rc = check_one(area, &specs[i], error, error_size);
+			rc = check_one(area, &specs[i], adopt, error, error_size);
 		if (rc)
 			return rc;
 		if (specs[i].role == SHM_FIRST_OWNS)
-			specs[i].role = area ? SHM_BORROWER : SHM_OWNER;
-		nr_new += specs[i].role == SHM_OWNER;
+			specs[i].role = area && area->owner ? SHM_BORROWER : SHM_OWNER;
+		nr_new += !area;
 	}
 	if (nr_new && nr_new + nr_areas(hv) > SHM_AREAS_MAX)
 		return fail(error, error_size, -ENOSPC,
 			"there are too many shared areas: %u are the limit of all domains together",
 			SHM_AREAS_MAX);
 	return 0;
+}
+
+int shm_check(struct hypervisor *hv, struct shm_spec *specs, unsigned int nr_specs, char *error,
+	size_t error_size)
+{
+	return check_all(hv, specs, nr_specs, false, error, error_size);
 }
 
 /* ---- memory ---- */
@@ -212,7 +234,7 @@ static struct shm_area *area_create(struct domain *owner, const struct shm_spec 
 made:
 	area->id = spec->id;
 	area->size = spec->size;
-	area->owner = owner;
+	area->owner = area->payer = owner;
 	area->lends_writable = spec->writable;
 	list_init(&area->mappings);
 	for (at = &owner->hv->shm_areas; *at && (*at)->id < area->id; at = &(*at)->next)
@@ -222,21 +244,30 @@ made:
 	return area;
 }
 
-/* The owner has ended or never began: nobody can map it any more. */
-static void area_disown(struct shm_area *area)
+/* Who pays for the memfd ends: somebody else who has the area does from now on, or it is closed. */
+static void area_pass_on(struct shm_area *area)
 {
+	struct shm_mapping *mapping;
+
+	domain_return_fds(area->payer, 1);
+	area->payer = NULL;
+	list_for_each(mapping, &area->mappings, area_link) {
+		if (domain_take_fds(mapping->dom, 1) == 0) {
+			area->payer = mapping->dom;
+			return;
+		}
+	}
 	close(area->memfd);
 	area->memfd = -1;
-	domain_return_fds(area->owner, 1);
-	area->owner = NULL;
 }
 
 static void area_destroy(struct hypervisor *hv, struct shm_area *area)
 {
 	struct shm_area **at;
 
-	if (area->owner)
-		area_disown(area);
+	/* Nobody is left to pay. */
+	if (area->payer)
+		area_pass_on(area);
 	for (at = &hv->shm_areas; *at != area; at = &(*at)->next)
 		;
 	*at = area->next;
@@ -257,6 +288,8 @@ static int mapping_create(struct domain *dom, struct shm_area *area, const struc
 	mapping->offset = spec->offset;
 	mapping->owner = spec->role == SHM_OWNER;
 	mapping->writable = mapping->owner || spec->writable;
+	if (mapping->owner)
+		area->owner = dom; /* also of an area that is adopted */
 	mapping->next = dom->shm_mappings;
 	dom->shm_mappings = mapping;
 	list_add_tail(&area->mappings, &mapping->area_link);
@@ -274,7 +307,9 @@ static void mapping_destroy(struct hypervisor *hv, struct shm_mapping *mapping)
 		area_destroy(hv, area);
 	} else {
 		if (mapping->owner)
-			area_disown(area);
+			area->owner = NULL;
+		if (area->payer == mapping->dom)
+			area_pass_on(area);
 		shm_nodes_remove_mapping(hv, mapping);
 	}
 	free(mapping);
@@ -305,14 +340,14 @@ static int attach_one(struct domain *dom, const struct shm_spec *spec)
 	return rc;
 }
 
-int shm_attach(struct domain *dom, struct shm_spec *specs, unsigned int nr_specs, char *error,
-	size_t error_size)
+int shm_attach(struct domain *dom, struct shm_spec *specs, unsigned int nr_specs, bool adopt,
+	char *error, size_t error_size)
 {
 	int rc;
 
 	if (dom->shm_mappings)
 		return fail(error, error_size, -EBUSY, "%s has its shared areas already", dom->name);
-	rc = shm_check(dom->hv, specs, nr_specs, error, error_size);
+	rc = check_all(dom->hv, specs, nr_specs, adopt, error, error_size);
 	for (unsigned int i = 0; rc == 0 && i < nr_specs; i++) {
 		rc = attach_one(dom, &specs[i]);
 		if (rc)

@@ -26,15 +26,17 @@ int shm_check(struct hypervisor *hv, struct shm_spec *specs, unsigned int nr_spe
 
 /*
  * Gives the domain all of these areas, or none: makes those that it is to own, zeroed, and the
- * nodes. Errors as shm_check, and -EBUSY (it has areas already), -ENOMEM, -EMFILE.
+ * nodes. With `adopt`, which is for domains that are restarted, an area whose owner has ended gets a
+ * new one, with what is in it. Errors as shm_check, and -EBUSY (it has areas already), -ENOMEM,
+ * -EMFILE.
  */
-int shm_attach(struct domain *dom, struct shm_spec *specs, unsigned int nr_specs, char *error,
-	size_t error_size) __attribute__((warn_unused_result));
+int shm_attach(struct domain *dom, struct shm_spec *specs, unsigned int nr_specs, bool adopt,
+	char *error, size_t error_size) __attribute__((warn_unused_result));
 
 /*
  * A descriptor of the memory of an area that the domain has, to map it: one that cannot be written
  * through if the domain may only read. The caller closes it. -ENOENT the domain has no such area,
- * -ESTALE its owner has ended, or another -errno.
+ * -ESTALE its owner has ended and nobody could pay for the descriptor, or another -errno.
  */
 int shm_open_memory(struct domain *dom, uint32_t id) __attribute__((warn_unused_result));
 

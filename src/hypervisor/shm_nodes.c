@@ -35,6 +35,14 @@ static int make_directory(struct hypervisor *hv, const char *path)
 	return store_read(hv->store, path, NULL) ? 0 : write_node(hv, path, "%s", "");
 }
 
+static int write_owner(struct hypervisor *hv, const struct shm_area *area)
+{
+	char path[PATH_SIZE];
+
+	snprintf(path, sizeof(path), BASE "/%" PRIu32 "/owner", area->id);
+	return write_node(hv, path, "%u", area->owner->id);
+}
+
 static int add_area(struct hypervisor *hv, const struct shm_area *area)
 {
 	char base[PATH_SIZE / 2], path[PATH_SIZE];
@@ -44,9 +52,8 @@ static int add_area(struct hypervisor *hv, const struct shm_area *area)
 	rc = make_directory(hv, BASE);
 	if (rc == 0)
 		rc = make_directory(hv, base);
-	snprintf(path, sizeof(path), "%s/owner", base);
 	if (rc == 0)
-		rc = write_node(hv, path, "%u", area->owner->id);
+		rc = write_owner(hv, area);
 	snprintf(path, sizeof(path), "%s/size", base);
 	if (rc == 0)
 		rc = write_node(hv, path, "0x%" PRIx64, area->size);
@@ -89,8 +96,12 @@ static int add_domain(struct hypervisor *hv, const struct shm_mapping *mapping)
 int shm_nodes_add_mapping(struct hypervisor *hv, const struct shm_mapping *mapping)
 {
 	char path[PATH_SIZE];
-	int rc = mapping->area->nr_mappings == 1 ? add_area(hv, mapping->area) : 0;
+	int rc = 0;
 
+	if (mapping->area->nr_mappings == 1)
+		rc = add_area(hv, mapping->area);
+	else if (mapping->owner)
+		rc = write_owner(hv, mapping->area);
 	if (rc == 0)
 		rc = add_domain(hv, mapping);
 	if (rc == 0)

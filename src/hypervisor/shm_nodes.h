@@ -12,7 +12,8 @@ struct shm_area {
 	uint64_t size;
 	struct domain *owner; /* NULL: has ended */
 	bool lends_writable;
-	int memfd; /* -1 without an owner: what is mapped stays, and nobody else gets it */
+	int memfd; /* -1: nobody could pay for it any more; what is mapped stays */
+	struct domain *payer; /* of the memfd: the owner, or after its end another; NULL without one */
 	struct list mappings;
 	unsigned int nr_mappings;
 };

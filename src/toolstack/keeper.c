@@ -85,7 +85,8 @@ static void end_life(struct keeper *keeper)
 /* 0 or the exit status; then nothing is left of it. */
 static int begin_life(struct keeper *keeper)
 {
-	int status = kept_domain_make(&keeper->dom, &keeper->config);
+	int status = kept_domain_make(
+		&keeper->dom, &keeper->config, keeper->nr_restarts > 0);
 	pid_t pid = -1;
 
 	if (status)

@@ -213,7 +213,7 @@ static int create(struct kept_domain *dom, const struct domain_config *config)
 	return rc;
 }
 
-int kept_domain_make(struct kept_domain *dom, const struct domain_config *config)
+int kept_domain_make(struct kept_domain *dom, const struct domain_config *config, bool restarted)
 {
 	int status;
 
@@ -224,8 +224,8 @@ int kept_domain_make(struct kept_domain *dom, const struct domain_config *config
 	if (create(dom, config))
 		goto err;
 	dom->xs = open_store();
-	if (shm_take(dom->control_fd, &config->shm, &dom->shm) || watch_shutdown(dom) ||
-		attach_disks(dom, config))
+	if (shm_take(dom->control_fd, &config->shm, restarted, &dom->shm) ||
+		watch_shutdown(dom) || attach_disks(dom, config))
 		goto err;
 	return 0;
 err:

@@ -19,10 +19,11 @@ struct kept_domain {
 enum shutdown_request { SHUTDOWN_NONE, SHUTDOWN_POWEROFF, SHUTDOWN_REBOOT };
 
 /*
- * Creates the domain with all that the configuration gives it, but its program. 0 or the exit status,
+ * Creates the domain with all that the configuration gives it, but its program; `restarted`: once
+ * more. 0 or the exit status,
  * the reason being on standard error; then nothing is left.
  */
-int kept_domain_make(struct kept_domain *dom, const struct domain_config *config)
+int kept_domain_make(struct kept_domain *dom, const struct domain_config *config, bool restarted)
 	__attribute__((warn_unused_result));
 
 /* Ends the domain if it still is, and waits until it is gone, so that its name is free. */

@@ -15,17 +15,19 @@
 #define WORD_SIZE (SHM_WORD_SIZE + 8)
 #define MIB (1u << 20)
 
-/* The reply to a verb with an area= for each, to be freed, or NULL and that was said. */
-static char *call_with_areas(int control_fd, const char *verb, const struct shm_config *config)
+/* The reply to a verb with an area= for each, and `more`; to be freed, or NULL and that was said. */
+static char *call_with_areas(int control_fd, const char *verb, const struct shm_config *config,
+	const char *more)
 {
 	char texts[SHM_PER_DOMAIN_MAX][WORD_SIZE];
-	const char *words[SHM_PER_DOMAIN_MAX + 2] = {verb};
+	const char *words[SHM_PER_DOMAIN_MAX + 3] = {verb};
 
 	for (unsigned int i = 0; i < config->nr_specs; i++) {
 		memcpy(texts[i], "area=", 5);
 		shm_spec_print(&config->specs[i], texts[i] + 5, SHM_WORD_SIZE);
 		words[i + 1] = texts[i];
 	}
+	words[config->nr_specs + 1] = more;
 	return command_call(control_fd, words, NULL, NULL);
 }
 
@@ -52,7 +54,7 @@ int shm_ask(int control_fd, const struct shm_config *config)
 
 	if (config->nr_specs == 0)
 		return 0;
-	reply = call_with_areas(control_fd, "shm-check", config);
+	reply = call_with_areas(control_fd, "shm-check", config, NULL);
 	if (!reply)
 		return -1;
 	if (sscanf(reply, "new_bytes=%" SCNu64, &wanted) != 1) {
@@ -113,14 +115,14 @@ static int take_one(int control_fd, const struct shm_spec *spec, struct inject_m
 	return rc;
 }
 
-int shm_take(int control_fd, const struct shm_config *config, struct shm_maps *maps)
+int shm_take(int control_fd, const struct shm_config *config, bool restarted, struct shm_maps *maps)
 {
 	char *reply;
 
 	maps->nr_maps = 0;
 	if (config->nr_specs == 0)
 		return 0;
-	reply = call_with_areas(control_fd, "shm-attach", config);
+	reply = call_with_areas(control_fd, "shm-attach", config, restarted ? "adopt=1" : NULL);
 	if (!reply)
 		return -1;
 	free(reply);

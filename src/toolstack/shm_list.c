@@ -13,7 +13,7 @@ static const char usage[] =
 	"Lists the static shared memory areas (ringfence.cfg(5), static_shared_mem): for each domain that\n"
 	"has one, the area's id and size, the domain, where in its address space which part of the area\n"
 	"is, whether it is the owner, and whether it may write. An area without an owner lasts until\n"
-	"its last domain has ended, and can be given to no other.\n"
+	"its last domain has ended, and can be given to no new one.\n"
 	"\n"
 	"      --json    as a JSON array of areas\n";
 

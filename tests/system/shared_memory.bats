@@ -270,7 +270,7 @@ store_tree_has_areas() {
 	stop_hypervisor
 }
 
-@test "shared memory: a restarted owner has its areas anew" {
+@test "shared memory: a restarted owner has a new area if nobody else has it, and else the same" {
 	start_hypervisor
 	probe owner shm_probe-static "read 0x50000000 write 0x50000000 5 pause" 'on_crash = "restart"' \
 		'static_shared_mem = [ "0x50000000-0x50001000 = 1" ]'
@@ -279,12 +279,25 @@ store_tree_has_areas() {
 	kill -9 "$(program_kept_by "$(keeper_of owner)")"
 	eventually test_node 1/mappings/2 0x50000000-0x50001000
 	[ "$(shm_node 1/owner)" = 2 ]
-	eventually console_has owner $'0x0\nwritten\nringfence: '
+	eventually zero_twice
+	probe other shm_probe-static "write 0x60000000 7 pause" \
+		'static_shared_mem = [ "0x60000000-0x60001000 = 1" ]'
+	create other
+	eventually console_has other written
+	kill -9 "$(program_kept_by "$(keeper_of owner)")"
+	eventually test_node 1/mappings/4 0x50000000-0x50001000
+	[ "$(shm_node 1/owner)" = 4 ]
+	[ "$(shm_node 1/count)" = 2 ]
+	eventually console_has owner 0x7
 	stop_hypervisor
 }
 
 test_node() { # PATH VALUE
 	[ "$(shm_node "$1" 2>/dev/null)" = "$2" ]
+}
+
+zero_twice() {
+	[ "$(console_log owner | grep -c '^0x0$')" -eq 2 ]
 }
 
 @test "shared memory: nothing is left of a hundred domains, nor of a killed keeper" {

@@ -185,15 +185,15 @@ static inline unsigned int channel_fds(const struct domain *dom)
 	return nr_fds;
 }
 
-/* Shared areas that it owns. */
+/* Shared areas that it pays for. */
 static inline unsigned int area_fds(const struct domain *dom)
 {
 	unsigned int nr_fds = 0;
 
 	for (const struct shm_area *area = hv.shm_areas; area; area = area->next) {
-		MUST((area->owner != NULL) == (area->memfd >= 0));
+		MUST((area->payer != NULL) == (area->memfd >= 0));
 		MUST(area->nr_mappings == list_length(&area->mappings) && area->nr_mappings > 0);
-		nr_fds += area->owner == dom;
+		nr_fds += area->payer == dom;
 	}
 	return nr_fds;
 }

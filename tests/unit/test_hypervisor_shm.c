@@ -45,7 +45,7 @@ static struct domain *create(const char *name)
 
 static int attach(struct domain *dom, struct shm_spec spec)
 {
-	return shm_attach(dom, &spec, 1, error, sizeof(error));
+	return shm_attach(dom, &spec, 1, false, error, sizeof(error));
 }
 
 static void refuse(struct domain *dom, struct shm_spec spec, int rc, const char *part)
@@ -73,6 +73,18 @@ static void assert_node(const char *path, const char *value)
 static struct shm_spec any(uint32_t id, uint64_t begin, uint64_t size)
 {
 	return (struct shm_spec){id, SHM_FIRST_OWNS, true, begin, size, 0};
+}
+
+static char *map_area(struct domain *dom, uint32_t id)
+{
+	int fd = shm_open_memory(dom, id);
+	char *memory;
+
+	assert_true(fd >= 0);
+	memory = mmap(NULL, 0x1000, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	assert_ptr_not_equal(memory, MAP_FAILED);
+	close(fd);
+	return memory;
 }
 
 static void test_first_owns_and_later_ones_borrow(void **state)
@@ -181,7 +193,7 @@ static void test_all_or_none(void **state)
 
 	(void)state;
 	assert_int_equal(attach(owner, any(3, 0x50000000, 0x2000)), 0);
-	assert_int_equal(shm_attach(other, specs, 3, error, sizeof(error)), -EINVAL);
+	assert_int_equal(shm_attach(other, specs, 3, false, error, sizeof(error)), -EINVAL);
 	assert_null(other->shm_mappings);
 	assert_node("1", NULL);
 	assert_node("2", NULL);
@@ -190,7 +202,7 @@ static void test_all_or_none(void **state)
 	assert_int_equal(shm_check(&hv, specs, 3, error, sizeof(error)), 0);
 	assert_true(specs[0].role == SHM_OWNER && specs[2].role == SHM_BORROWER);
 	assert_node("1", NULL);
-	assert_int_equal(shm_attach(other, specs, 3, error, sizeof(error)), 0);
+	assert_int_equal(shm_attach(other, specs, 3, false, error, sizeof(error)), 0);
 	assert_node("1/owner", "2");
 	assert_node("3/owner", "1");
 }
@@ -224,7 +236,6 @@ static void test_the_owner_ends_first(void **state)
 	assert_node("1/count", "1");
 	assert_node("1/mappings/1", NULL);
 	assert_node("1/mappings/2", "0x60000000-0x60001000");
-	assert_int_equal(shm_open_memory(other, 1), -ESTALE);
 	/* Nobody else gets what is left in it, by either form. */
 	late = create("late");
 	refuse(late, any(1, 0x50000000, 0x1000), -ESTALE, "other (domain 2) still uses its memory");
@@ -236,18 +247,68 @@ static void test_the_owner_ends_first(void **state)
 	assert_node("1/owner", "3");
 }
 
+static void test_a_restarted_owner_has_it_back(void **state)
+{
+	struct domain *owner = create("owner"), *other = create("other");
+	struct shm_spec as_owner = {1, SHM_OWNER, true, 0x50000000, 0x1000, 0};
+	struct shm_spec as_borrower = {1, SHM_BORROWER, true, 0x50000000, 0x1000, 0};
+	struct shm_spec too_large = any(1, 0x50000000, 0x2000);
+	char *before, *after;
+
+	(void)state;
+	assert_int_equal(attach(owner, as_owner), 0);
+	assert_int_equal(attach(other, any(1, 0x60000000, 0x1000)), 0);
+	before = map_area(other, 1);
+	memcpy(before, "kept", 5);
+	domain_destroy(owner);
+	hv_check();
+	owner = create("owner");
+	assert_int_equal(shm_attach(owner, &as_borrower, 1, true, error, sizeof(error)), -ESTALE);
+	assert_int_equal(shm_attach(owner, &too_large, 1, true, error, sizeof(error)), -EINVAL);
+	assert_int_equal(shm_attach(owner, &as_owner, 1, true, error, sizeof(error)), 0);
+	hv_check();
+	assert_node("1/owner", "3");
+	assert_node("1/count", "2");
+	assert_node("1/mappings/3", "0x50000000-0x50001000");
+	after = map_area(owner, 1);
+	assert_string_equal(after, "kept");
+	munmap(before, 0x1000);
+	munmap(after, 0x1000);
+	/* Now it can be borrowed again, and who has paid meanwhile may end. */
+	assert_int_equal(attach(create("late"), as_borrower), 0);
+	domain_destroy(other);
+	hv_check();
+	assert_node("1/owner", "3");
+	assert_node("1/count", "2");
+}
+
+static void test_nobody_can_pay_for_the_memory_of_an_owner_that_ended(void **state)
+{
+	struct domain *owner = create("owner"), *other = create("other");
+	struct shm_spec spec = any(1, 0x50000000, 0x1000);
+
+	(void)state;
+	assert_int_equal(attach(owner, spec), 0);
+	assert_int_equal(attach(other, spec), 0);
+	while (domain_take_fds(other, 1) == 0)
+		;
+	domain_destroy(owner);
+	assert_int_equal(shm_open_memory(other, 1), -ESTALE);
+	domain_return_fds(other, other->nr_fds - FDS_OF_DOMAIN);
+	hv_check();
+	owner = create("owner");
+	assert_int_equal(shm_attach(owner, &spec, 1, true, error, sizeof(error)), -ESTALE);
+	assert_node("1/count", "1");
+}
+
 static void test_the_last_one_ends(void **state)
 {
 	struct domain *owner = create("owner");
 	char *memory;
-	int fd;
 
 	(void)state;
 	assert_int_equal(attach(owner, any(1, 0x50000000, 0x1000)), 0);
-	fd = shm_open_memory(owner, 1);
-	memory = mmap(NULL, 0x1000, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	assert_ptr_not_equal(memory, MAP_FAILED);
-	close(fd);
+	memory = map_area(owner, 1);
 	memcpy(memory, "secret", 6);
 	domain_destroy(owner);
 	assert_null(store_read(hv.store, "/local/shared_mem", NULL));
@@ -255,10 +316,7 @@ static void test_the_last_one_ends(void **state)
 	owner = create("owner");
 	assert_int_equal(attach(owner, any(1, 0x50000000, 0x1000)), 0);
 	munmap(memory, 0x1000);
-	fd = shm_open_memory(owner, 1);
-	memory = mmap(NULL, 0x1000, PROT_READ, MAP_SHARED, fd, 0);
-	assert_ptr_not_equal(memory, MAP_FAILED);
-	close(fd);
+	memory = map_area(owner, 1);
 	assert_int_equal(memory[0], 0);
 	munmap(memory, 0x1000);
 }
@@ -275,7 +333,7 @@ static void test_too_many(void **state)
 		specs[at] = any(i, 0x50000000 + at * 0x1000, 0x1000);
 		snprintf(name, sizeof(name), "d%u", i);
 		if (at == SHM_PER_DOMAIN_MAX - 1)
-			assert_int_equal(shm_attach(create(name), specs, SHM_PER_DOMAIN_MAX, error,
+			assert_int_equal(shm_attach(create(name), specs, SHM_PER_DOMAIN_MAX, false, error,
 				sizeof(error)), 0);
 	}
 	refuse(create("one-more"), any(SHM_AREAS_MAX, 0x50000000, 0x1000), -ENOSPC, "too many");
@@ -313,6 +371,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_all_or_none, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_borrower_ends, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_the_owner_ends_first, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_a_restarted_owner_has_it_back, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			test_nobody_can_pay_for_the_memory_of_an_owner_that_ended, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_the_last_one_ends, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_too_many, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_descriptors_are_paid_for, setup, teardown),
