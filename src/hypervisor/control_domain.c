@@ -179,14 +179,6 @@ static void do_domain_unpause(struct control_conn *conn, const struct control_re
 
 /* ---- ending ---- */
 
-static void driver_ended(void *data, int status, unsigned int domid, const char *text)
-{
-	struct control_conn *conn = data;
-
-	(void)domid;
-	control_reply(conn, status, "%s", status ? text : "");
-}
-
 static void do_domain_destroy(struct control_conn *conn, const struct control_request *req)
 {
 	struct domain *dom = control_domain_argument(conn, req);
@@ -195,7 +187,7 @@ static void do_domain_destroy(struct control_conn *conn, const struct control_re
 	if (!dom)
 		return;
 	if (dom->kind == DOMAIN_DRIVER) {
-		rc = driver_stop(conn->hv, dom->name, true, driver_ended, conn);
+		rc = driver_stop(conn->hv, dom->name, true, control_driver_ended, conn);
 		if (rc)
 			control_reply(conn, rc, "cannot end driver domain %s: %s", dom->name,
 				rc == -EBUSY ? "it is being started or restarted" : strerror(-rc));

@@ -86,7 +86,7 @@ static void do_driver_restart(struct control_conn *conn, const struct control_re
 		reply_failed(conn, rc, "restart", name);
 }
 
-static void driver_stopped(void *data, int status, unsigned int domid, const char *text)
+void control_driver_ended(void *data, int status, unsigned int domid, const char *text)
 {
 	struct control_conn *conn = data;
 
@@ -98,7 +98,7 @@ static void do_driver_stop(struct control_conn *conn, const struct control_reque
 {
 	const struct domain *dom;
 	const char *name = driver_argument(conn, req, &dom);
-	int rc = name ? driver_stop(conn->hv, name, false, driver_stopped, conn) : 0;
+	int rc = name ? driver_stop(conn->hv, name, false, control_driver_ended, conn) : 0;
 
 	if (rc)
 		reply_failed(conn, rc, "stop", name);

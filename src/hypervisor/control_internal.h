@@ -90,6 +90,9 @@ struct domain *control_domain_argument(
 /* Ends a guest at once: closes the connection that it lives by. */
 void control_end_domain(struct control_conn *conn, struct domain *dom);
 
+/* A driver_started_fn for driver_stop, `data` being the connection that asked: answers it. */
+void control_driver_ended(void *data, int status, unsigned int domid, const char *text);
+
 /* True if another connection pauses or unpauses the domain at this moment. */
 bool control_is_changing(const struct control_conn *conn, const struct domain *dom);
 

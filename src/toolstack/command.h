@@ -47,4 +47,8 @@ char *command_ask(const char *verb, int *status);
  */
 char *command_call(int control_fd, const char *const *words, int *fds, unsigned int *nr_fds);
 
+/* The same for what may take another time than most. */
+char *command_call_within(int control_fd, int timeout_ms, const char *const *words, int *fds,
+	unsigned int *nr_fds);
+
 #endif

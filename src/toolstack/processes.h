@@ -46,7 +46,8 @@ void domain_usage(const struct domain_line *dom, struct process_usage *usage);
 
 /*
  * Stops all of them with SIGSTOP, those included that they start meanwhile, and waits until no thread
- * of them runs; at most timeout_ms. 0, -ETIMEDOUT, -EPERM, or another -errno.
+ * of them runs; at most timeout_ms. 0, -ETIMEDOUT, or -errno of one that cannot be stopped (-EPERM);
+ * the others have then been stopped all the same.
  */
 int domain_stop(const struct domain_line *dom, unsigned int timeout_ms)
 	__attribute__((warn_unused_result));

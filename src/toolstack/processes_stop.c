@@ -35,20 +35,21 @@ static int send_signal(const struct process *process, int signal)
 	return rc;
 }
 
-/* One look at all of them. How many still have to stop, or -errno. */
+/* One look at all of them. 0 all have stopped, -EAGAIN some still have to, or why one cannot be. */
 static int stop_once(const struct domain_line *dom)
 {
 	struct processes processes;
-	int rc = processes_init(&processes, dom), nr_running = 0;
+	int rc = processes_init(&processes, dom), one;
 
-	for (unsigned int i = 0; rc == 0 && i < processes.nr; i++) {
+	for (unsigned int i = 0; i < processes.nr; i++) {
 		if (process_is_stopped(processes.all[i].pid))
 			continue;
-		nr_running++;
-		rc = send_signal(&processes.all[i], SIGSTOP);
+		one = send_signal(&processes.all[i], SIGSTOP);
+		if (rc == 0 || rc == -EAGAIN)
+			rc = one ? one : -EAGAIN;
 	}
 	processes_fini(&processes);
-	return rc ? rc : nr_running;
+	return rc;
 }
 
 int domain_stop(const struct domain_line *dom, unsigned int timeout_ms)
@@ -57,12 +58,13 @@ int domain_stop(const struct domain_line *dom, unsigned int timeout_ms)
 	uint64_t deadline_ns = clock_ns() + timeout_ms * NSEC_PER_MSEC;
 	int rc;
 
-	while ((rc = stop_once(dom)) > 0) {
+	/* One that cannot be stopped does not save the others. */
+	while ((rc = stop_once(dom)) != 0) {
 		if (clock_ns() >= deadline_ns)
-			return -ETIMEDOUT;
+			return rc == -EAGAIN ? -ETIMEDOUT : rc;
 		nanosleep(&pause, NULL);
 	}
-	return rc;
+	return 0;
 }
 
 int domain_continue(const struct domain_line *dom)

@@ -6,26 +6,11 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
-#include "common/control.h"
 #include "toolstack/command.h"
 
 #define ARGUMENTS_MAX 8
-
-/* The reply's text, or NULL after complaining. */
-static char *call(int control_fd, int timeout_s, const char *const *words)
-{
-	char *text;
-	int rc = control_call(control_fd, words, timeout_s * 1000, &text, NULL, NULL);
-
-	if (rc == 0)
-		return text;
-	fprintf(stderr, "ringfence: %s\n", text && *text ? text : strerror(-rc));
-	free(text);
-	return NULL;
-}
 
 static char *vrequest(int control_fd, int timeout_s, const char *verb, va_list ap)
 {
@@ -45,7 +30,7 @@ static char *vrequest(int control_fd, int timeout_s, const char *verb, va_list a
 		}
 	}
 	if (ok)
-		text = call(control_fd, timeout_s, words);
+		text = command_call_within(control_fd, timeout_s * 1000, words, NULL, NULL);
 	else
 		fprintf(stderr, "ringfence: out of memory\n");
 	while (nr > 0)

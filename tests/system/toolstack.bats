@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 # What xl does with running domains: list, names, pause, disks, dmesg, info, restart; completion.
 # create.bats has create, destroy, shutdown and console.
+# shellcheck disable=SC2012,SC2013,SC2016,SC2046,SC2086,SC2317 # lists of numbers, and perl's dollars
 
 load lib_domains
 
@@ -96,6 +97,13 @@ has_no_disk() { # DOMAIN
 	run -0 ringfence list --json
 	[ "$(json 'join " ", map { "$_->{name} $_->{domid} $_->{kind} $_->{pid} $_->{grants} $_->{processes}" } @$v')" = \
 		"alice ${DOMIDS[alice]} guest ${PIDS[alice]} 0 1 bob ${DOMIDS[bob]} guest ${PIDS[bob]} 0 1" ]
+	printf 'name="owner"\nkernel="/bin/sleep"\nextra="1000"\nstatic_shared_mem=["0x10000000,0x2000=7"]\n' >owner.cfg
+	ringfence create -q owner.cfg
+	run -0 ringfence list -l owner
+	has "    area 7 0x10000000-0x10002000 owner rw"
+	run -0 ringfence list --json owner
+	[ "$(json 'join " ", map { "$_->{id} $_->{begin} $_->{size} $_->{role}" } @{$v->[0]{areas}}')" = \
+		"7 $((0x10000000)) $((0x2000)) owner" ]
 	run -0 ringfence list bob "${DOMIDS[alice]}"
 	[ "${#lines[@]}" -eq 3 ]
 	[[ ${lines[1]} == bob* ]]
