@@ -19,8 +19,12 @@ UNIT_hypervisor := $(call no_main,$(HYPERVISOR)) $(STORE) $(COMMON)
 # The toolstack's part of shared memory.
 UNIT_shm := $(call objs,src/toolstack/shm_config.c src/toolstack/shm_line.c src/toolstack/inject*.c) \
 	$(COMMON)
-UNIT_KINDS := store blkfront common blkback hypervisor shm
+# Its configuration files.
+UNIT_toolstack := $(call objs,src/toolstack/config*.c src/toolstack/user.c src/toolstack/shm_config.c) \
+	$(COMMON)
+UNIT_KINDS := store blkfront common blkback hypervisor shm toolstack
 UNIT_LIBS_blkback := -luring $(FRONT_LIBS)
+UNIT_LIBS_toolstack := -lxlutil -lxenlight
 
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(TEST_DIR)/unit/%,$(wildcard tests/unit/test_*.c))
 # A source beside the tests that is not a test_ itself belongs to those of its prefix.

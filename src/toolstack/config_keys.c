@@ -69,10 +69,12 @@ int config_keys_find(const char *text, struct config_key **keys, unsigned int *n
 			end = skip_string(text);
 		else if (isdigit((unsigned char)*text))
 			end = skip_word(text);
-		else if (isalpha((unsigned char)*text) || *text == '_')
-			rc = add_key(keys, nr_keys, text, (size_t)((end = skip_word(text)) - text), line);
 		else if (*text == '\n')
 			line++;
+		else if (isalpha((unsigned char)*text) || *text == '_') {
+			end = skip_word(text);
+			rc = add_key(keys, nr_keys, text, (size_t)(end - text), line);
+		}
 		text = end;
 	}
 	if (rc)
@@ -89,7 +91,10 @@ static unsigned int min3(unsigned int a, unsigned int b, unsigned int c)
 	return c < a ? c : a;
 }
 
-/* The distance of Damerau and Levenshtein, with adjacent swaps; longer words count as their beginnings. */
+/*
+ * The distance of Damerau and Levenshtein, with adjacent swaps; longer words count as their
+ * beginnings.
+ */
 unsigned int config_keys_distance(const char *a, const char *b)
 {
 	unsigned int cost[WORD_MAX + 1][WORD_MAX + 1];

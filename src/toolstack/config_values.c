@@ -88,9 +88,13 @@ static int parse_cpu_part(char *part, cpu_set_t *cpus)
 {
 	uint64_t first = 0, last = CPU_SETSIZE - 1;
 	bool remove;
+	char *end;
 
 	part += strspn(part, blanks);
-	part[strcspn(part, blanks)] = '\0';
+	end = part + strcspn(part, blanks);
+	if (end[strspn(end, blanks)])
+		return -EINVAL;
+	*end = '\0';
 	remove = *part == '^';
 	part += remove;
 	if (strcmp(part, "all") != 0 && parse_cpu_range(part, &first, &last))
