@@ -229,11 +229,12 @@ runs() { # COMM PID
 
 @test "console: Ctrl-C is the program's" {
 	start_hypervisor
-	config a 'trap "echo interrupted" INT; echo ready; while :; do sleep 0.02; done'
+	# With the character the terminal throws output away that nobody has read: so it is said again.
+	config a 'trap "how=interrupted" INT; while :; do echo "ready $how"; sleep 0.02; done'
 	ringfence create -q a.cfg
 	eventually console_has a ready
 	printf '\003' | timeout "$BOUND" "$RF_BIN/ringfence" console a >out 3>&- &
-	eventually console_has a interrupted
+	eventually console_has a "ready interrupted"
 	ringfence destroy a
 	wait $!
 	stop_hypervisor
