@@ -17,7 +17,8 @@ int attach_disk(
 		const char *key;
 		uint64_t value;
 	} share[NR_SHARES] = {{"weight", disk->weight}, {"iops", disk->iops},
-		{"iops-burst", disk->iops_burst}, {"bps", disk->bps}, {"bps-burst", disk->bps_burst}};
+		{"iops-burst", disk->iops_burst}, {"bps", disk->bps},
+		{"bps-burst", disk->bps_burst}};
 	char domain[32], vdev[32], target[PATH_MAX + 16], backend[DOMAIN_NAME_SIZE + 16],
 		numbers[NR_SHARES][48];
 	const char *words[6 + NR_SHARES + 1] = {"block-attach", domain, vdev, target, backend,

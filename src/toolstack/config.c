@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* From a configuration's text to what the domain is to be. Says all that is wrong, not the first alone. */
+/*
+ * From a configuration's text to what the domain is to be. Says all that is wrong, not the first
+ * alone.
+ */
 #include "toolstack/config.h"
 
 #include <errno.h>
@@ -64,7 +67,8 @@ static int read_type(const struct config_text *ct)
 
 	if (rc <= 0 || strcmp(type, "process") == 0)
 		return rc < 0 ? -1 : 0;
-	config_text_complain(ct, "type", "'%s' is not supported; domains are of type \"process\"", type);
+	config_text_complain(
+		ct, "type", "'%s' is not supported; domains are of type \"process\"", type);
 	return -1;
 }
 
@@ -79,7 +83,8 @@ static int read_kernel(struct domain_config *config, const struct config_text *c
 	if (rc < 0)
 		return -1;
 	if (rc == 0) {
-		config_text_complain(ct, "kernel", "it is missing: the program that the domain runs");
+		config_text_complain(
+			ct, "kernel", "it is missing: the program that the domain runs");
 		return -1;
 	}
 	if (!realpath(kernel, path) || stat(path, &st) < 0 || access(path, X_OK) < 0)
@@ -192,7 +197,8 @@ static int read_limits(struct domain_config *config, const struct config_text *c
 	if (cpus > 0) {
 		config->has_cpus = config_parse_cpus(text, &config->cpus) == 0;
 		if (!config->has_cpus) {
-			config_text_complain(ct, "cpus", "'%s' is no set of CPUs, such as \"0-3,^2\"", text);
+			config_text_complain(
+				ct, "cpus", "'%s' is no set of CPUs, such as \"0-3,^2\"", text);
 			cpus = -1;
 		}
 	}
@@ -249,7 +255,8 @@ static int read_action(const struct config_text *ct, const char *key, enum end_a
 			return 0;
 		}
 	}
-	config_text_complain(ct, key, "'%s' is none of \"destroy\", \"restart\" and \"preserve\"", text);
+	config_text_complain(
+		ct, key, "'%s' is none of \"destroy\", \"restart\" and \"preserve\"", text);
 	return -1;
 }
 
@@ -268,8 +275,9 @@ static int read_actions(struct domain_config *config, const struct config_text *
 /* The hypervisor itself starts driver domains, as its own user, and again whenever they end. */
 static int read_driver(struct domain_config *config, const struct config_text *ct)
 {
-	static const char *const not_theirs[] = {"memory", "vcpus", "cpus", "uid", "disk", "on_poweroff",
-		"on_reboot", "on_crash", "shutdown_timeout", "static_shared_mem", "static_shm"};
+	static const char *const not_theirs[] = {"memory", "vcpus", "cpus", "uid", "disk",
+		"on_poweroff", "on_reboot", "on_crash", "shutdown_timeout", "static_shared_mem",
+		"static_shm"};
 	long number;
 	int rc = config_text_number(ct, "driver_domain", 0, 1, &number);
 

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* What a domain's configuration file says (ringfence.cfg(5)), checked, with all defaults filled in. */
+/*
+ * What a domain's configuration file says (ringfence.cfg(5)), checked, with all defaults filled in.
+ */
 #ifndef RF_TOOLSTACK_CONFIG_H
 #define RF_TOOLSTACK_CONFIG_H
 

@@ -52,7 +52,8 @@ static int take_own(char *part, struct disk_config *disk, char **why)
 	} own[] = {{"weight", &disk->weight, WEIGHT_MAX, false},
 		{"iops", &disk->iops, UINT32_MAX, false},
 		{"iops-burst", &disk->iops_burst, UINT32_MAX, false},
-		{"bps", &disk->bps, INT64_MAX, true}, {"bps-burst", &disk->bps_burst, INT64_MAX, true}};
+		{"bps", &disk->bps, INT64_MAX, true},
+		{"bps-burst", &disk->bps_burst, INT64_MAX, true}};
 	size_t len = strcspn(part, "=");
 	char *value = part + len + (part[len] == '=');
 	int rc;

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Reading a configuration's text, through libxlutil. The file is the user's own, but may be anything. */
+/*
+ * Reading a configuration's text, through libxlutil. The file is the user's own, but may be
+ * anything.
+ */
 #include "toolstack/config_text.h"
 
 #include <errno.h>
@@ -206,7 +209,8 @@ int config_text_string(const struct config_text *ct, const char *key, const char
 	return -1;
 }
 
-int config_text_number(const struct config_text *ct, const char *key, long min, long max, long *value)
+int config_text_number(
+	const struct config_text *ct, const char *key, long min, long max, long *value)
 {
 	int rc = xlu_cfg_get_bounded_long(ct->xlu, key, min, max, value, 1);
 

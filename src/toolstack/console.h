@@ -4,8 +4,8 @@
 #define RF_TOOLSTACK_CONSOLE_H
 
 /*
- * Connects this process's standard input and output to the console of a domain, by name or id, until
- * the user leaves or the domain ends. Exit status.
+ * Connects this process's standard input and output to the console of a domain, by name or id,
+ * until the user leaves or the domain ends. Exit status.
  */
 int console_attach(const char *name) __attribute__((warn_unused_result));
 

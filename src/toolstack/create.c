@@ -21,7 +21,7 @@ static const char usage[] =
 	"program runs. Settings on the command line come after those of the file, in the same syntax: a\n"
 	"text needs quotes of its own, as in 'name=\"guest2\"'. FILE may be - for standard input.\n"
 	"\n"
-	"  -n, --dry-run    check everything, print the configuration as it is understood, and stop\n"
+	"  -n, --dry-run    check the configuration, print it as it is understood, and stop\n"
 	"  -q, --quiet      do not say which domain it is\n"
 	"  -c, --console    connect to the domain's console at once\n"
 	"  -h, --help       show this\n";
@@ -154,7 +154,8 @@ static int create(const struct options *opt, const struct domain_config *config)
 		status = check_areas(config);
 	if (status)
 		return status;
-	status = config->driver_domain ? create_driver(config, &domid) : keeper_start(config, &domid);
+	status = config->driver_domain ? create_driver(config, &domid)
+				       : keeper_start(config, &domid);
 	if (status)
 		return status;
 	if (!opt->quiet) {

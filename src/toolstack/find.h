@@ -5,7 +5,8 @@
 
 #include "toolstack/lines.h"
 
-#define FIND_NO_DOMAIN "ringfence: there is no domain %s; 'ringfence list' shows those that there are"
+#define FIND_NO_DOMAIN \
+	"ringfence: there is no domain %s; 'ringfence list' shows those that there are"
 
 struct domains {
 	char *text; /* domain-list's */

@@ -11,8 +11,8 @@
 #include "toolstack/config.h"
 
 /*
- * The keeper's console socket is this descriptor of its process, opened with O_PATH; it has no name.
- * So it is at /proc/PID/fd/KEEPER_CONSOLE_FD, PID as `domain-list` tells it, for those who may look
+ * The keeper's console socket is this descriptor of its process, opened with O_PATH; it has no
+ * name. So it is at /proc/PID/fd/KEEPER_CONSOLE_FD, PID as `domain-list` tells it, for those who may look
  * into the process: its user and root. It cannot be left behind.
  */
 #define KEEPER_CONSOLE_FD 9

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The keeper's side of the console. The program and those who watch it can do it no harm but noise. */
+/*
+ * The keeper's side of the console. The program and those who watch it can do it no harm but noise.
+ */
 #include "toolstack/keeper_console.h"
 
 #include <errno.h>
@@ -210,7 +212,10 @@ void console_end_terminal(struct keeper_console *con)
 {
 	if (con->pty_fd < 0)
 		return;
-	/* The last words fit into the terminal's buffer; whoever else writes there is no longer ours. */
+	/*
+	 * The last words fit into the terminal's buffer; whoever else writes there is no longer
+	 * ours.
+	 */
 	take_output(con);
 	close(con->pty_fd);
 	close(con->tty_fd);

@@ -21,15 +21,15 @@ struct keeper_console {
 	size_t log_len;
 	bool after_cr;	     /* the last byte was a carriage return, not logged yet */
 	int pty_fd;	     /* the keeper's end, -1: there is no program */
-	int tty_fd;	     /* the program's, kept open so that the terminal outlives its last user */
-	int notes_fd;	     /* what the keeper itself has to say, -1: standard error still has it */
+	int tty_fd;	     /* the program's, kept open so that the terminal outlives its users */
+	int notes_fd;	     /* what the keeper itself says, -1: standard error still has it */
 	int listen_fd;
 	int clients[CONSOLE_CLIENTS_MAX]; /* -1: free */
 };
 
 /*
- * Opens the log's folder in `run_dir` and the socket, at KEEPER_CONSOLE_FD. 0 or -errno; a failed one
- * may be closed.
+ * Opens the log's folder in `run_dir` and the socket, at KEEPER_CONSOLE_FD. 0 or -errno; a failed
+ * one may be closed.
  */
 int console_open(struct keeper_console *con, const char *run_dir, const char *name)
 	__attribute__((warn_unused_result));

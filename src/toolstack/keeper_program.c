@@ -168,7 +168,9 @@ static void __attribute__((noreturn)) run_child(const struct domain_config *conf
 
 /* ---- in the keeper ---- */
 
-/* Until the child is past its exec, which closes the pipe. 0, or -1 and what failed has been said. */
+/*
+ * Until the child is past its exec, which closes the pipe. 0, or -1 and what failed has been said.
+ */
 static int wait_for_exec(const struct domain_config *config, int failed_fd)
 {
 	struct failure failure;
@@ -205,7 +207,9 @@ static int map_areas(const struct kept_domain *dom, pid_t *pid, char *error, siz
 	return rc;
 }
 
-/* 0, or -1 and what failed has been said; or -EAGAIN and `error`: the areas have no room this time. */
+/*
+ * 0, or -1 and what failed has been said; or -EAGAIN and `error`: the areas have no room this time.
+ */
 static int wait_for_program(const struct domain_config *config, const struct kept_domain *dom,
 	pid_t *pid, int failed_fd, char *error, size_t error_size)
 {
