@@ -18,7 +18,7 @@ LEFT_DESCRIPTORS_TARGET = 0
 LEFT_MEMORY_TARGET = 64  # KiB, of all of them together
 IN_SLICE, QUICK_IN_SLICE = 20, 2
 LIVES, QUICK_LIVES = 1000, 5
-WARM_UP = 50  # lives, until tables and pools have their size
+WARM_UP = 400  # lives, until tables and pools have their size
 IMAGE_MB = 32
 
 TEXT = (

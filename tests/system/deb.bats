@@ -73,6 +73,30 @@ package() { # NAME
 	[ -e root/usr/share/man/man1/ringfence.1.gz ]
 }
 
+@test "deb: nothing is started, and an upgrade ends nothing" {
+	local calls=$WORK/calls
+	mkdir scripts
+	# What the maintainer scripts ask of systemd.
+	for tool in deb-systemd-invoke systemctl; do
+		printf '#!/bin/sh\necho "%s $*" >>"%s"\n' "$tool" "$calls" >"scripts/$tool"
+		chmod +x "scripts/$tool"
+	done
+	ln -s /bin/true scripts/deb-systemd-helper
+	touch "$calls"
+	for name in ringfence ringfence-xen; do
+		dpkg-deb -e "$(package "$name")" control
+		# Wherever this runs, as if systemd did.
+		sed -i 's|/run/systemd/system|/|' control/p*
+		PATH=$PWD/scripts:$PATH sh control/prerm upgrade 0.1.1
+		PATH=$PWD/scripts:$PATH sh control/postinst configure 0.1.0
+		run ! grep -E 'start|stop' "$calls"
+		PATH=$PWD/scripts:$PATH sh control/prerm remove
+		grep -E 'deb-systemd-invoke stop .*\.service' "$calls"
+		: >"$calls"
+		rm -r control
+	done
+}
+
 @test "deb: taken apart into a clean folder the programs run" {
 	dpkg-deb -x "$(package ringfence)" root
 	use "$WORK/root/usr"
