@@ -125,8 +125,9 @@ static void detached(void *data, int status)
 	struct control_conn *conn = data;
 
 	if (status)
-		control_reply(conn, status, "the guest has not let go of the device within 10 s; it goes "
-					    "as soon as the guest does, and at once if forced");
+		control_reply(conn, status,
+			"the guest has not let go of the device within 10 s; it goes as soon as the "
+			"guest does, and at once if forced");
 	else
 		control_reply(conn, 0, "%s", "");
 }

@@ -159,7 +159,8 @@ static void set_paused(struct control_conn *conn, const struct control_request *
 		return;
 	if (control_is_changing(conn, dom)) {
 		control_reply(conn, -EBUSY,
-			"domain %s is being paused or unpaused by another command; try again", dom->name);
+			"domain %s is being paused or unpaused by another command; try again",
+			dom->name);
 		return;
 	}
 	conn->changing = dom->serial;

@@ -78,7 +78,8 @@ static void do_driver_restart(struct control_conn *conn, const struct control_re
 	force = control_argument(req, "force");
 	if (dom && vbd_serves(conn->hv, dom->id) && !(force && strcmp(force, "1") == 0)) {
 		control_reply(conn, -EBUSY,
-			"driver domain %s serves disks, which its guests would lose; --force does it", name);
+			"driver domain %s serves disks, which its guests would lose; --force does it",
+			name);
 		return;
 	}
 	rc = driver_restart(conn->hv, name, driver_started, conn);

@@ -27,7 +27,7 @@ static void lose(struct control_conn *conn)
 	shutdown(conn->source.fd, SHUT_RDWR);
 }
 
-/* As many packets as the socket has room for: how much of the text went, and *rc is 0 or why not all. */
+/* As many packets as the socket has room for. How much of the text went; *rc is 0 or why not all. */
 static size_t send_packets(struct control_conn *conn, int status, const char *text, size_t len,
 	const int *fds, unsigned int nr_fds, int *rc)
 {

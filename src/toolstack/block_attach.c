@@ -23,13 +23,13 @@ static const char usage[] =
 	"Usage: ringfence block-attach DOMAIN SPECIFICATION...\n"
 	"       ringfence block-attach -d NAME DOMAIN DEVICE\n"
 	"Gives a running domain, by name or id, another disk, as 'disk' in ringfence.cfg(5) specifies\n"
-	"them; several words are one specification, as if there were commas between. Returns when the\n"
-	"back end offers it.\n"
+	"them; several words are one specification, as if there were commas between. What follows\n"
+	"target= is the target to its end. Returns when the back end offers the disk.\n"
 	"\n"
 	"  -d, --disk=NAME   a disk that is defined at the hypervisor by this name\n"
 	"  -h, --help        show this\n"
 	"\n"
-	"    ringfence block-attach alice target=/srv/data.img,vdev=xvdb,access=rw,backend=storage\n";
+	"    ringfence block-attach alice vdev=xvdb,access=rw,backend=storage,target=/srv/b.img\n";
 
 /* "a", "b" as "a,b"; to be freed. */
 static char *join(char **words)

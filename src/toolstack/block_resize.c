@@ -103,7 +103,8 @@ static int resize_image(const char *path, const struct options *opt, long long s
 	if (fstat(fd, &st) < 0)
 		status = complain(path, strerror(errno));
 	else if (!S_ISREG(st.st_mode))
-		status = complain(path, "it is not a file; resize it where it is, the back end will see it");
+		status = complain(
+			path, "it is not a file; resize it where it is, the back end will see it");
 	else if (opt->size_bytes % (uint64_t)(sector_size > 0 ? sector_size : SECTOR_SIZE))
 		status = complain(path, "the size is not a multiple of the disk's sectors");
 	else if ((uint64_t)st.st_size > opt->size_bytes && !opt->shrink)

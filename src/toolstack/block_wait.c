@@ -21,7 +21,8 @@ static char *read_node(const struct domain0 *dom0, const struct block_line *disk
 	return xs_read(dom0->xs, XBT_NULL, path, NULL);
 }
 
-long long block_wait_number(const struct domain0 *dom0, const struct block_line *disk, const char *node)
+long long block_wait_number(
+	const struct domain0 *dom0, const struct block_line *disk, const char *node)
 {
 	char *text = read_node(dom0, disk, node);
 	uint64_t value;

@@ -9,7 +9,8 @@
 #include "toolstack/domain0.h"
 
 /* A number that the back end has written; -1 if it has not. */
-long long block_wait_number(const struct domain0 *dom0, const struct block_line *disk, const char *node);
+long long block_wait_number(
+	const struct domain0 *dom0, const struct block_line *disk, const char *node);
 
 /*
  * Waits until `done` says so, which is asked at first and whenever the back end's directory changes.

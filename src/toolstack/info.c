@@ -66,7 +66,8 @@ static void print_host(struct printer *printer)
 /* "key=value" words of the hypervisor's answer, under the names that people see. */
 static void print_hypervisor(struct printer *printer, char *text)
 {
-	static const char *const names[][2] = {{"version", "interface"}, {"release", "ringfence_version"}};
+	static const char *const names[][2] = {
+		{"version", "interface"}, {"release", "ringfence_version"}};
 	char *word, *rest, *value, *end;
 	unsigned long long number;
 

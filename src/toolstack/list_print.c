@@ -20,7 +20,8 @@ struct answers {
 };
 
 /* As xl: a letter in its place, and hyphens. */
-static void state_letters(const struct domain_line *dom, const struct process_usage *use, char text[7])
+static void state_letters(
+	const struct domain_line *dom, const struct process_usage *use, char text[7])
 {
 	strcpy(text, "------");
 	if (strcmp(dom->state, "paused") == 0)
