@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Creating the domain of a configuration. Runs in the keeper; everything hangs on its connection. */
+/*
+ * Creating the domain of a configuration. Runs in the keeper; everything hangs on its connection.
+ */
 #include "toolstack/keeper_domain.h"
 
 #include <errno.h>
@@ -18,7 +20,7 @@
 #include "toolstack/environment.h"
 
 #define LEAVE_TIMEOUT_MS 5000
-#define DISK_TIMEOUT_NS (10 * NSEC_PER_SEC)
+#define DISKS_TIMEOUT_NS (10 * NSEC_PER_SEC) /* all of them */
 #define PATH_SIZE 128
 
 /* ---- xenstore ---- */
@@ -87,7 +89,9 @@ void kept_domain_read_name(const struct kept_domain *dom, char *name)
 	free(value);
 }
 
-/* The node that asks the domain to end is there from the start, and the domain's own, as in libxl. */
+/*
+ * The node that asks the domain to end is there from the start, and the domain's own, as in libxl.
+ */
 static int watch_shutdown(struct kept_domain *dom)
 {
 	struct xs_permissions own = {.id = dom->domid, .perms = XS_PERM_NONE};
@@ -146,12 +150,11 @@ static int wait_for_store(const struct kept_domain *dom, uint64_t deadline_ns)
 }
 
 /* The driver domain opens the image now: its errors are the user's to know. */
-static int wait_for_disk(
-	const struct kept_domain *dom, const struct disk_config *disk, unsigned int device)
+static int wait_for_disk(const struct kept_domain *dom, const struct disk_config *disk,
+	unsigned int device, uint64_t deadline_ns)
 {
-	uint64_t deadline_ns = clock_ns() + DISK_TIMEOUT_NS;
 	char node[PATH_SIZE], *dir;
-	int rc = -1, state;
+	int rc, state;
 
 	snprintf(node, sizeof(node), "device/vbd/%u/backend", device);
 	dir = read_node(dom, node);
@@ -176,6 +179,7 @@ static int wait_for_disk(
 
 static int attach_disks(const struct kept_domain *dom, const struct domain_config *config)
 {
+	uint64_t deadline_ns = clock_ns() + DISKS_TIMEOUT_NS;
 	unsigned int device[CONFIG_DISKS_MAX];
 
 	for (unsigned int i = 0; i < config->nr_disks; i++) {
@@ -183,7 +187,7 @@ static int attach_disks(const struct kept_domain *dom, const struct domain_confi
 			return -1;
 	}
 	for (unsigned int i = 0; i < config->nr_disks; i++) {
-		if (wait_for_disk(dom, &config->disks[i], device[i]))
+		if (wait_for_disk(dom, &config->disks[i], device[i], deadline_ns))
 			return -1;
 	}
 	return 0;

@@ -20,8 +20,7 @@ enum shutdown_request { SHUTDOWN_NONE, SHUTDOWN_POWEROFF, SHUTDOWN_REBOOT };
 
 /*
  * Creates the domain with all that the configuration gives it, but its program; `restarted`: once
- * more. 0 or the exit status,
- * the reason being on standard error; then nothing is left.
+ * more. 0 or the exit status, the reason being on standard error; then nothing is left.
  */
 int kept_domain_make(struct kept_domain *dom, const struct domain_config *config, bool restarted)
 	__attribute__((warn_unused_result));
@@ -35,7 +34,10 @@ void kept_domain_handed_over(struct kept_domain *dom);
 /* Takes the events of dom->xs: what control/shutdown asks for, if it changed. */
 enum shutdown_request kept_domain_shutdown_request(struct kept_domain *dom);
 
-/* What the domain is called now, into `name` of DOMAIN_NAME_SIZE; left as it is if that is not known. */
+/*
+ * What the domain is called now, into `name` of DOMAIN_NAME_SIZE; left as it is if that is not
+ * known.
+ */
 void kept_domain_read_name(const struct kept_domain *dom, char *name);
 
 /* Tells in xenstore how the program of a domain that stays has ended: control/ended. */
