@@ -255,7 +255,7 @@ static int start_once(const struct domain_config *config, const struct kept_doma
 pid_t program_start(const struct domain_config *config, const struct kept_domain *dom, int tty_fd)
 {
 	char error[SHM_ERROR_SIZE];
-	pid_t pid;
+	pid_t pid = -1;
 	int rc = -EAGAIN;
 
 	for (unsigned int i = 0; rc == -EAGAIN && i < INJECT_ATTEMPTS; i++)
