@@ -22,12 +22,13 @@ struct shm_maps {
 int shm_ask(int control_fd, const struct shm_config *config) __attribute__((warn_unused_result));
 
 /*
- * Takes them for the domain that the connection holds; the memory of those that it owns is allocated
- * then. A domain that is `restarted` may have areas back that others have kept meanwhile. 0, or -1 with the reason on standard error and nothing taken that the end of the domain would
- * not give back.
+ * Takes them for the domain that the connection holds; the memory of those that it owns is
+ * allocated then. A domain that is `restarted` may have areas back that others have kept meanwhile.
+ * 0, or -1 with the reason on standard error and nothing taken that the end of the domain would not
+ * give back.
  */
-int shm_take(int control_fd, const struct shm_config *config, bool restarted, struct shm_maps *maps)
-	__attribute__((warn_unused_result));
+int shm_take(int control_fd, const struct shm_config *config, bool restarted,
+	struct shm_maps *maps) __attribute__((warn_unused_result));
 
 /* Closes the descriptors: what is mapped stays. Legal when nothing was taken. */
 void shm_close(struct shm_maps *maps);
