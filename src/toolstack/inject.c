@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ptrace(2): PTRACE_O_TRACEEXEC stops the child with the new program in place and nothing of it run.
+ * ptrace(2): PTRACE_O_TRACEEXEC stops the child with the new program in place and not yet run.
  * One instruction at its entry becomes `syscall` for as long as we have system calls made there.
  */
 #include "toolstack/inject.h"
@@ -20,9 +20,7 @@
 
 #include "toolstack/inject_layout.h"
 
-#ifndef __x86_64__
-#error "inject.c knows the registers of x86-64 only"
-#endif
+_Static_assert(sizeof(((struct user_regs_struct *)0)->orig_rax) == 8, "the registers of x86-64");
 
 #define MAX_ERRNO 4095 /* include/linux/err.h: results of system calls above are addresses */
 #define SYSCALL_INSTRUCTION 0x050fL /* 0f 05 */
