@@ -14,7 +14,7 @@ PKGS := liburing xengnttab xenevtchn xenstore
 GOALS := $(or $(MAKECMDGOALS),all)
 
 # Goals that need nothing but make itself.
-ifneq ($(filter-out clean help,$(GOALS)),)
+ifneq ($(filter-out clean help uninstall,$(GOALS)),)
 MISSING := $(shell ./run missing build)
 ifneq ($(strip $(MISSING)),)
 $(error These Debian packages are needed to build: $(strip $(MISSING)). Install them with: apt-get install $(strip $(MISSING)), or ./run setup)
@@ -22,7 +22,9 @@ endif
 endif
 
 VERSION := $(shell cat VERSION)
-WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
+# WERROR= for compilers that nobody here has seen.
+WERROR ?= -Werror
+WARN := -Wall -Wextra $(WERROR) -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
 	-Wvla -Wwrite-strings
 CPPFLAGS += -D_GNU_SOURCE -DRINGFENCE_VERSION='"$(VERSION)"' \
 	-D__XEN_INTERFACE_VERSION__=__XEN_LATEST_INTERFACE_VERSION__ -Isrc -Iinclude
@@ -75,6 +77,8 @@ help:
 	@echo 'make check-slow   the long checks: fuzzing, sanitizers'
 	@echo 'make examples     build/examples/, programs for stock Xen libraries'
 	@echo 'make bench        the benchmarks; BENCH="disk null" chooses'
+	@echo 'make install      below PREFIX=/usr/local; DESTDIR= is put in front; make uninstall'
+	@echo 'make deb          Debian packages, in build/deb'
 	@echo 'make clean        remove everything that was built'
 
 # ---- how things are built ----
@@ -100,7 +104,7 @@ $(O)/bin/ringfenced: $(HYPERVISOR) $(STORE) $(COMMON)
 $(O)/bin/blkback: $(BLKBACK) $(COMMON)
 	$(call link,$^ -luring $(FRONT_LIBS) -lm)
 $(O)/bin/ringfence: $(TOOLSTACK) $(COMMON)
-	$(call link,$^ -lxengnttab -lxenstore -lxentoollog -lncursesw -ltinfo -lm $(USERMODE_RPATH))
+	$(call link,$^ -lxlutil -lxenlight -lxengnttab -lxenstore -lxentoollog -lncursesw -ltinfo -lm $(USERMODE_RPATH))
 $(O)/bin/service: $(SERVICE) $(EXERCISE_COMMON) $(COMMON)
 	$(call link,$^ -lm)
 $(O)/bin/client: $(CLIENT) $(EXERCISE_COMMON) $(BLKFRONT) $(COMMON)
@@ -128,6 +132,7 @@ include tests/tests.mk
 include tests/peers/peers.mk
 include examples/examples.mk
 include bench/bench.mk
+include install.mk
 
 clean:
 	rm -rf build bin lib bench/out

@@ -11,7 +11,8 @@ import time
 from processes import BenchError
 
 # Modules of suite/ (there with _ for -), in the order in which they run.
-NAMES = ("ring", "disk", "load", "event-or-spin", "copy", "fair", "scale", "store")
+NAMES = ("ring", "disk", "load", "event-or-spin", "copy", "fair", "scale", "store",
+         "create")
 
 
 def positive(text):

@@ -16,8 +16,15 @@ UNIT_blkfront := $(BLKFRONT) $(COMMON) $(call unit_helpers,fake_)
 UNIT_common := $(COMMON)
 UNIT_blkback := $(call no_main,$(BLKBACK)) $(COMMON)
 UNIT_hypervisor := $(call no_main,$(HYPERVISOR)) $(STORE) $(COMMON)
-UNIT_KINDS := store blkfront common blkback hypervisor
+# The toolstack's part of shared memory.
+UNIT_shm := $(call objs,src/toolstack/shm_config.c src/toolstack/shm_line.c src/toolstack/inject*.c) \
+	$(COMMON)
+# Its configuration files.
+UNIT_toolstack := $(call objs,src/toolstack/config*.c src/toolstack/user.c src/toolstack/shm_config.c) \
+	$(COMMON)
+UNIT_KINDS := store blkfront common blkback hypervisor shm toolstack
 UNIT_LIBS_blkback := -luring $(FRONT_LIBS)
+UNIT_LIBS_toolstack := -lxlutil -lxenlight
 
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(TEST_DIR)/unit/%,$(wildcard tests/unit/test_*.c))
 # A source beside the tests that is not a test_ itself belongs to those of its prefix.
@@ -124,6 +131,7 @@ fuzz-smoke:
 .PHONY: check-lifecycle
 # As many domains one after the other as there are in a long life.
 check-lifecycle: test-programs
-	RF_LIVES=10000 $(TEST_ENV) $(PROVE) --exec tests/run-one tests/system/lifecycle.bats
+	RF_LIVES=10000 RF_CREATE_LIVES=1000 $(TEST_ENV) $(PROVE) --exec tests/run-one \
+		tests/system/lifecycle.bats tests/system/lifecycle_create.bats
 
 check-slow: check check-asan check-tsan check-valgrind check-lifecycle fuzz

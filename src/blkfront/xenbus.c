@@ -15,6 +15,7 @@
 #include "common/clock.h"
 #include "common/parse.h"
 #include "common/ring_status.h"
+#include "common/vdev.h"
 
 #define VBD_DIRECTORY "device/vbd"
 #define RING_PREFIX "ring-ref"

@@ -55,9 +55,6 @@ struct xenbus_disk {
 	unsigned int max_indirect_segments; /* 0: no such requests */
 };
 
-/* The number of "xvda", "hdb1", "sdc" or "51712". 0 or -EINVAL. */
-int vdev_parse(const char *name, uint32_t *vdev) __attribute__((warn_unused_result));
-
 /*
  * Connects to the store, finds the device (name NULL: the lowest-numbered) and watches its back
  * end. 0, -ENOENT no store, -ENODEV, -EPROTO, -EIO, -ENOMEM. Undone by xenbus_fini.

@@ -16,11 +16,19 @@ static const char *const level_names[] = {"error", "warn", "info", "debug"};
 
 static const char *log_program = "ringfence";
 static enum log_level log_max_level = LOG_INFO;
+static void (*log_sink)(void *data, const char *line, size_t len);
+static void *log_sink_data;
 
 void log_setup(const char *program, enum log_level max_level)
 {
 	log_program = program;
 	log_max_level = max_level;
+}
+
+void log_set_sink(void (*sink)(void *data, const char *line, size_t len), void *data)
+{
+	log_sink = sink;
+	log_sink_data = data;
 }
 
 int log_level_parse(const char *text, enum log_level *level)
@@ -59,6 +67,8 @@ void log_msg(enum log_level level, const char *fmt, ...)
 			line[i] = '?';
 	}
 	line[len++] = '\n';
+	if (log_sink)
+		log_sink(log_sink_data, line, len);
 	/* A log that cannot be written has nowhere else to go. */
 	if (write(STDERR_FILENO, line, len) < 0)
 		return;

@@ -8,12 +8,19 @@
 #define RF_COMMON_LOG_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 
 /* Names the program and sets the least important level that is still written. Call once, first. */
 void log_setup(const char *program, enum log_level max_level);
+
+/*
+ * Also hands every line, with its newline, to `sink`. It is called by the thread that logs, and must
+ * not log itself. NULL: no longer.
+ */
+void log_set_sink(void (*sink)(void *data, const char *line, size_t len), void *data);
 
 /* Parses "error", "warn", "info" or "debug". Returns 0 or -EINVAL. */
 int log_level_parse(const char *text, enum log_level *level);

@@ -3,7 +3,7 @@
  * Control connections. Who can connect is trusted with the instance, but not to be correct: every
  * request is checked. A connection may hold one domain, which lives as long as it does.
  */
-#include "hypervisor/control_server.h"
+#include "hypervisor/control_internal.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -13,79 +13,85 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "common/clock.h"
-#include "common/control.h"
-#include "common/log.h"
 #include "common/parse.h"
 #include "common/unixsock.h"
 #include "hypervisor/domain.h"
 #include "hypervisor/supervisor.h"
 #include "hypervisor/vbd.h"
 
-struct control_conn {
-	struct loop_source source;
-	struct list link;
-	struct hypervisor *hv;
-	unsigned int domid; /* of the domain that it holds, or 0 */
-	uint64_t dom_serial;
-	pid_t peer_pid;
-	bool waits_for_shutdown;
-};
-
-/* A request's words; args[i] are "key=value". */
-struct request {
-	const char *verb;
-	const char *args[CONTROL_MAX_WORDS];
-	unsigned int nr_args;
-};
-
 /* ---- replies ---- */
 
-static void conn_close(struct control_conn *conn)
+/* Whoever does not read its replies loses them; the end is noticed by the connection's source. */
+static void lose(struct control_conn *conn)
 {
-	struct hypervisor *hv = conn->hv;
-	struct domain *dom = conn->domid ? domain_by_id(hv, conn->domid) : NULL;
-
-	loop_remove(&hv->loop, &conn->source);
-	driver_forget_waiter(hv, conn);
-	close(conn->source.fd);
-	list_del(&conn->link);
-	/* It may have been destroyed by another way, and its id be another domain's by now. */
-	if (dom && dom->serial == conn->dom_serial)
-		domain_destroy(dom);
-	free(conn);
+	shutdown(conn->source.fd, SHUT_RDWR);
 }
 
-/* Sends a reply in as many packets as it takes. The descriptors go with the first. */
-static void reply_text(struct control_conn *conn, int status, const char *text, size_t len,
-	const int *fds, unsigned int nr_fds)
+/* As many packets as the socket has room for. How much of the text went; *rc is 0 or why not all. */
+static size_t send_packets(struct control_conn *conn, int status, const char *text, size_t len,
+	const int *fds, unsigned int nr_fds, int *rc)
 {
 	char packet[CONTROL_PACKET_MAX];
 	struct control_reply head = {.status = status};
-	size_t room = sizeof(packet) - sizeof(head), part;
+	size_t room = sizeof(packet) - sizeof(head), part, at = 0;
 
 	do {
-		part = len < room ? len : room;
-		head.more = part < len;
+		part = len - at < room ? len - at : room;
+		head.more = at + part < len;
 		memcpy(packet, &head, sizeof(head));
-		memcpy(packet + sizeof(head), text, part);
-		if (unixsock_send(conn->source.fd, packet, sizeof(head) + part, fds, nr_fds,
-			    MSG_DONTWAIT)) {
-			/* Whoever does not read its replies loses them; the end of the
-			 * connection is noticed by its source. */
-			shutdown(conn->source.fd, SHUT_RDWR);
-			return;
-		}
-		text += part;
-		len -= part;
+		memcpy(packet + sizeof(head), text + at, part);
+		*rc = unixsock_send(
+			conn->source.fd, packet, sizeof(head) + part, fds, nr_fds, MSG_DONTWAIT);
+		if (*rc)
+			return at;
+		at += part;
 		nr_fds = 0;
 	} while (head.more);
+	return at;
 }
 
-static void reply(struct control_conn *conn, int status, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
+void control_reply_text(struct control_conn *conn, int status, const char *text, size_t len,
+	const int *fds, unsigned int nr_fds)
+{
+	size_t at;
+	int rc;
 
-static void reply(struct control_conn *conn, int status, const char *fmt, ...)
+	if (conn->unsent) {
+		lose(conn);
+		return;
+	}
+	at = send_packets(conn, status, text, len, fds, nr_fds, &rc);
+	if (rc == 0)
+		return;
+	/* What is longer than the socket's room goes on when its reader has made some. */
+	if (rc == -EAGAIN && at > 0)
+		conn->unsent = malloc(len - at);
+	if (!conn->unsent) {
+		lose(conn);
+		return;
+	}
+	memcpy(conn->unsent, text + at, len - at);
+	conn->unsent_at = 0;
+	conn->unsent_len = len - at;
+	loop_modify(&conn->hv->loop, &conn->source, EPOLLIN | EPOLLOUT);
+}
+
+static void flush_unsent(struct control_conn *conn)
+{
+	int rc;
+
+	conn->unsent_at += send_packets(conn, 0, conn->unsent + conn->unsent_at,
+		conn->unsent_len - conn->unsent_at, NULL, 0, &rc);
+	if (rc == -EAGAIN)
+		return;
+	free(conn->unsent);
+	conn->unsent = NULL;
+	loop_modify(&conn->hv->loop, &conn->source, EPOLLIN);
+	if (rc)
+		lose(conn);
+}
+
+void control_reply(struct control_conn *conn, int status, const char *fmt, ...)
 {
 	char text[2048];
 	va_list ap;
@@ -96,34 +102,60 @@ static void reply(struct control_conn *conn, int status, const char *fmt, ...)
 	va_end(ap);
 	if (n < 0)
 		n = 0;
-	reply_text(conn, status, text,
+	control_reply_text(conn, status, text,
 		(size_t)n < sizeof(text) ? (size_t)n : sizeof(text) - 1, NULL, 0);
 }
 
-/* Replies with what `print` writes. */
-static void reply_printed(
+/* What a print function gets to write to. */
+struct memory_text {
+	char *text;
+	size_t size;
+	FILE *out;
+};
+
+static bool open_text(struct control_conn *conn, struct memory_text *mem)
+{
+	*mem = (struct memory_text){0};
+	mem->out = open_memstream(&mem->text, &mem->size);
+	if (!mem->out)
+		control_reply(conn, -ENOMEM, "out of memory");
+	return mem->out != NULL;
+}
+
+static void reply_and_close(struct control_conn *conn, struct memory_text *mem)
+{
+	if (fclose(mem->out) == 0)
+		control_reply_text(conn, 0, mem->text, mem->size, NULL, 0);
+	else
+		control_reply(conn, -ENOMEM, "out of memory");
+	free(mem->text);
+}
+
+void control_reply_printed(
 	struct control_conn *conn, void (*print)(struct hypervisor *hv, FILE *out))
 {
-	size_t size = 0;
-	char *text = NULL;
-	FILE *out = open_memstream(&text, &size);
+	struct memory_text mem;
 
-	if (out) {
-		print(conn->hv, out);
-		if (fclose(out) == 0) {
-			reply_text(conn, 0, text, size, NULL, 0);
-			free(text);
-			return;
-		}
-		free(text);
-	}
-	reply(conn, -ENOMEM, "out of memory");
+	if (!open_text(conn, &mem))
+		return;
+	print(conn->hv, mem.out);
+	reply_and_close(conn, &mem);
+}
+
+void control_reply_printed_of(struct control_conn *conn, const struct domain *dom,
+	void (*print)(struct hypervisor *hv, const struct domain *dom, FILE *out))
+{
+	struct memory_text mem;
+
+	if (!open_text(conn, &mem))
+		return;
+	print(conn->hv, dom, mem.out);
+	reply_and_close(conn, &mem);
 }
 
 /* ---- arguments ---- */
 
-/* The value of `key=`, or NULL. */
-static const char *argument(const struct request *req, const char *key)
+const char *control_argument(const struct control_request *req, const char *key)
 {
 	size_t len = strlen(key);
 
@@ -134,251 +166,133 @@ static const char *argument(const struct request *req, const char *key)
 	return NULL;
 }
 
-/* As argument(), but replies with an error when it is missing. */
-static const char *required(struct control_conn *conn, const struct request *req, const char *key)
+const char *control_required(
+	struct control_conn *conn, const struct control_request *req, const char *key)
 {
-	const char *value = argument(req, key);
+	const char *value = control_argument(req, key);
 
 	if (!value)
-		reply(conn, -EINVAL, "%s: argument %s= is missing", req->verb, key);
+		control_reply(conn, -EINVAL, "%s: argument %s= is missing", req->verb, key);
 	return value;
 }
 
-/* ---- verbs ---- */
-
-static void do_ping(struct control_conn *conn, const struct request *req)
+bool control_optional_number(struct control_conn *conn, const struct control_request *req,
+	const char *key, uint64_t max, uint64_t *value)
 {
-	struct hypervisor *hv = conn->hv;
-
-	(void)req;
-	reply(conn, 0, "version=%d pid=%d domains=%u uptime_s=%llu", CONTROL_VERSION, getpid(),
-		hv->nr_domains, (unsigned long long)((clock_ns() - hv->start_ns) / NSEC_PER_SEC));
-}
-
-/* The domain's user, if it is to be another than ours. 0 or -errno. */
-static int set_user(struct domain *dom, const char *uid_text)
-{
-	uint64_t uid;
-
-	if (!uid_text)
-		return 0;
-	if (parse_u64(uid_text, 0, UINT32_MAX - 1, &uid))
-		return -EDOM;
-	return uid == geteuid() ? 0 : domain_set_user(dom, (uid_t)uid);
-}
-
-static void do_domain_create(struct control_conn *conn, const struct request *req)
-{
-	const char *name = required(conn, req, "name");
-	struct domain *dom;
-	int fds[2], rc;
-	char text[128];
-
-	if (!name)
-		return;
-	if (conn->domid) {
-		reply(conn, -EBUSY, "this connection has a domain already");
-		return;
-	}
-	rc = domain_create(conn->hv, name, DOMAIN_GUEST, conn->peer_pid, &dom);
-	if (rc == 0) {
-		rc = set_user(dom, argument(req, "uid"));
-		if (rc)
-			domain_destroy(dom);
-	}
-	if (rc) {
-		reply(conn, rc, "cannot create domain %s: %s", name,
-			rc == -EEXIST	? "the name is taken"
-			: rc == -ENOSPC ? "there are too many domains"
-			: rc == -EINVAL ? "bad name (letters, digits, '.', '_', '-'; at most 63)"
-			: rc == -EDOM	? "bad user id"
-					: strerror(-rc));
-		return;
-	}
-	conn->domid = dom->id;
-	conn->dom_serial = dom->serial;
-	fds[0] = dom->hypercall_path_fd;
-	fds[1] = dom->store_path_fd;
-	snprintf(text, sizeof(text), "domid=%u name=%s", dom->id, dom->name);
-	reply_text(conn, 0, text, strlen(text), fds, 2);
-	domain_handed_over(dom);
-}
-
-static void driver_started(void *data, int status, unsigned int domid, const char *text)
-{
-	struct control_conn *conn = data;
-
-	if (status)
-		reply(conn, status, "%s", text);
-	else
-		reply(conn, 0, "domid=%u", domid);
-}
-
-static void do_driver_start(struct control_conn *conn, const struct request *req)
-{
-	const char *name = required(conn, req, "name");
-	const char *program = name ? required(conn, req, "program") : NULL;
-	const char *argv[CONTROL_MAX_WORDS + 1];
-	unsigned int argc = 0;
-	int rc;
-
-	if (!program)
-		return;
-	argv[argc++] = program;
-	for (unsigned int i = 0; i < req->nr_args; i++) {
-		if (strncmp(req->args[i], "arg=", 4) == 0)
-			argv[argc++] = req->args[i] + 4;
-	}
-	argv[argc] = NULL;
-	rc = driver_start(conn->hv, name, (char *const *)argv, driver_started, conn);
-	if (rc)
-		reply(conn, rc, "cannot start driver domain %s (%s): %s", name, program,
-			rc == -EEXIST	? "the name is taken"
-			: rc == -EINVAL ? "bad name (letters, digits, '.', '_', '-'; at most 63)"
-			: rc == -EDOM	? "bad user id"
-					: strerror(-rc));
-}
-
-/* A number that may be given. False, and answered, if it is not one. */
-static bool optional_number(struct control_conn *conn, const struct request *req, const char *key,
-	uint64_t max, uint64_t *value)
-{
-	const char *text = argument(req, key);
+	const char *text = control_argument(req, key);
 
 	*value = 0;
 	if (!text || parse_u64(text, 1, max, value) == 0)
 		return true;
-	reply(conn, -EINVAL, "%s=%s is not a number from 1 to %llu", key, text,
+	control_reply(conn, -EINVAL, "%s=%s is not a number from 1 to %llu", key, text,
 		(unsigned long long)max);
 	return false;
 }
 
-static bool disk_share_arguments(
-	struct control_conn *conn, const struct request *req, struct disk_share *share)
+struct domain *control_find_domain(struct hypervisor *hv, const char *text)
 {
-	return optional_number(conn, req, "weight", DISK_WEIGHT_MAX, &share->weight) &&
-		optional_number(conn, req, "iops", UINT32_MAX, &share->iops) &&
-		optional_number(conn, req, "iops-burst", UINT32_MAX, &share->iops_burst) &&
-		optional_number(conn, req, "bps", INT64_MAX, &share->bps) &&
-		optional_number(conn, req, "bps-burst", INT64_MAX, &share->bps_burst);
+	uint64_t id;
+
+	if (!text[0] || text[strspn(text, "0123456789")])
+		return domain_by_name(hv, text);
+	if (parse_u64(text, 0, DOMAIN_FIRST_RESERVED - 1, &id))
+		return NULL;
+	return domain_by_id(hv, (unsigned int)id);
 }
 
-static void do_disk_define(struct control_conn *conn, const struct request *req)
+struct domain *control_any_domain(struct control_conn *conn, const char *text)
 {
-	const char *name = required(conn, req, "name");
-	const char *target = name ? required(conn, req, "target") : NULL;
-	const char *backend = target ? required(conn, req, "backend") : NULL;
-	const char *mode = argument(req, "mode");
-	struct disk_share share;
-	int rc;
+	struct domain *dom = control_find_domain(conn->hv, text);
 
-	if (!backend || !disk_share_arguments(conn, req, &share))
-		return;
-	rc = disk_define(conn->hv, name, target, mode ? mode : "r", backend, &share);
-	if (rc)
-		reply(conn, rc, "cannot define disk %s: %s", name,
-			rc == -EEXIST	? "the name is taken"
-			: rc == -ENOENT ? "there is no such driver domain"
-					: strerror(-rc));
-	else
-		reply(conn, 0, "%s", "");
+	if (!dom)
+		control_reply(conn, -ENOENT, "there is no domain %.100s", text);
+	return dom;
 }
 
-static void print_disks(struct hypervisor *hv, FILE *out)
+struct domain *control_domain(struct control_conn *conn, const char *text)
 {
-	struct disk *disk;
+	struct domain *dom = control_any_domain(conn, text);
 
-	list_for_each(disk, &hv->disks, link)
-		fprintf(out, "name=%s mode=%c backend=%s target=%s\n", disk->name, disk->mode,
-			disk->backend, disk->target);
+	if (!dom || dom->id)
+		return dom;
+	control_reply(conn, -ENOENT, "domain 0 is not one to do this with");
+	return NULL;
 }
 
-static void do_disk_list(struct control_conn *conn, const struct request *req)
+struct domain *control_domain_argument(
+	struct control_conn *conn, const struct control_request *req)
 {
-	(void)req;
-	reply_printed(conn, print_disks);
+	const char *text = control_required(conn, req, "domain");
+
+	return text ? control_domain(conn, text) : NULL;
 }
-
-static void do_block_attach(struct control_conn *conn, const struct request *req)
-{
-	const char *domid_text = required(conn, req, "domain");
-	const char *disk = domid_text ? required(conn, req, "disk") : NULL;
-	const char *vdev = disk ? required(conn, req, "vdev") : NULL;
-	struct domain *dom;
-	unsigned int device;
-	uint64_t domid;
-	int rc;
-
-	if (!vdev)
-		return;
-	dom = parse_u64(domid_text, 1, DOMAIN_FIRST_RESERVED - 1, &domid)
-		? NULL : domain_by_id(conn->hv, (unsigned int)domid);
-	if (!dom) {
-		reply(conn, -ENOENT, "there is no domain %s", domid_text);
-		return;
-	}
-	rc = vbd_attach(conn->hv, dom, disk, vdev, &device);
-	if (rc)
-		reply(conn, rc, "cannot attach disk %s to domain %u as %s: %s", disk, dom->id, vdev,
-			rc == -ENOENT	? "there is no such disk, or its driver domain does not run"
-			: rc == -EEXIST ? "the device is there already"
-			: rc == -EINVAL ? "not a device name (xvda, xvdb, ...)"
-					: strerror(-rc));
-	else
-		reply(conn, 0, "device=%u frontend=/local/domain/%u/device/vbd/%u", device, dom->id,
-			device);
-}
-
-static void print_domains(struct hypervisor *hv, FILE *out)
-{
-	struct domain *dom;
-
-	list_for_each(dom, &hv->domain_list, link)
-		fprintf(out, "domid=%u name=%s kind=%s pid=%d grants=%u maps=%u ports=%u "
-			     "connections=%u\n",
-			dom->id, dom->name, dom->kind == DOMAIN_DRIVER ? "driver" : "guest",
-			dom->pid, dom->nr_grants, dom->nr_maps, dom->nr_ports,
-			dom->nr_hypercall_conns + dom->nr_store_conns);
-}
-
-static void do_domain_list(struct control_conn *conn, const struct request *req)
-{
-	(void)req;
-	reply_printed(conn, print_domains);
-}
-
-static void do_stats(struct control_conn *conn, const struct request *req)
-{
-	(void)req;
-	reply_printed(conn, drivers_print_stats);
-}
-
-static void do_shutdown(struct control_conn *conn, const struct request *req)
-{
-	(void)req;
-	conn->waits_for_shutdown = true;
-	hypervisor_shutdown(conn->hv, "asked over the control socket");
-}
-
-static const struct {
-	const char *name;
-	void (*run)(struct control_conn *conn, const struct request *req);
-} verbs[] = {
-	{"ping", do_ping},
-	{"domain-create", do_domain_create},
-	{"driver-start", do_driver_start},
-	{"disk-define", do_disk_define},
-	{"disk-list", do_disk_list},
-	{"block-attach", do_block_attach},
-	{"domain-list", do_domain_list},
-	{"stats", do_stats},
-	{"shutdown", do_shutdown},
-};
 
 /* ---- connections ---- */
 
+static const struct control_verb *const verb_tables[] = {control_hypervisor_verbs,
+	control_domain_verbs, control_driver_verbs, control_disk_verbs, control_shm_verbs};
+
+static const struct control_verb *find_verb(const char *name)
+{
+	const struct control_verb *verb;
+
+	for (size_t i = 0; i < sizeof(verb_tables) / sizeof(verb_tables[0]); i++) {
+		for (verb = verb_tables[i]; verb->name; verb++) {
+			if (strcmp(verb->name, name) == 0)
+				return verb;
+		}
+	}
+	return NULL;
+}
+
+static void conn_close(struct control_conn *conn)
+{
+	struct hypervisor *hv = conn->hv;
+	struct domain *dom = conn->domid ? domain_by_id(hv, conn->domid) : NULL;
+
+	loop_remove(&hv->loop, &conn->source);
+	driver_forget_waiter(hv, conn);
+	vbd_forget_waiter(hv, conn);
+	close(conn->source.fd);
+	list_del(&conn->link);
+	/* It may have been destroyed by another way, and its id be another domain's by now. */
+	if (dom && dom->serial == conn->dom_serial)
+		domain_destroy(dom);
+	free(conn->unsent);
+	free(conn);
+}
+
+void control_end_domain(struct control_conn *conn, struct domain *dom)
+{
+	struct control_conn *holder;
+
+	list_for_each(holder, &conn->hv->control_conns, link) {
+		if (holder->dom_serial != dom->serial)
+			continue;
+		if (holder == conn) {
+			/* This one is still to be answered. */
+			holder->domid = 0;
+			domain_destroy(dom);
+		} else {
+			conn_close(holder);
+		}
+		return;
+	}
+}
+
+bool control_is_changing(const struct control_conn *conn, const struct domain *dom)
+{
+	struct control_conn *other;
+
+	list_for_each(other, &conn->hv->control_conns, link) {
+		if (other != conn && other->changing == dom->serial)
+			return true;
+	}
+	return false;
+}
+
 /* Splits a packet into words. False if it does not end a word or has too many. */
-static bool split_words(char *packet, size_t len, struct request *req)
+static bool split_words(char *packet, size_t len, struct control_request *req)
 {
 	size_t at;
 
@@ -394,29 +308,31 @@ static bool split_words(char *packet, size_t len, struct request *req)
 	return true;
 }
 
-static void run_request(struct control_conn *conn, const struct request *req)
+static void run_request(struct control_conn *conn, const struct control_request *req)
 {
-	if (conn->hv->shutting_down && strcmp(req->verb, "shutdown") != 0) {
-		reply(conn, -ESHUTDOWN, "the hypervisor is shutting down");
-		return;
-	}
-	for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
-		if (strcmp(verbs[i].name, req->verb) == 0) {
-			verbs[i].run(conn, req);
-			return;
-		}
-	}
-	reply(conn, -ENOSYS, "unknown request: %.64s", req->verb);
+	const struct control_verb *verb = find_verb(req->verb);
+
+	if (conn->hv->shutting_down && strcmp(req->verb, "shutdown") != 0)
+		control_reply(conn, -ESHUTDOWN, "the hypervisor is shutting down");
+	else if (!verb)
+		control_reply(conn, -ENOSYS, "unknown request: %.64s", req->verb);
+	else
+		verb->run(conn, req);
 }
 
 static void conn_ready(struct loop_source *source, uint32_t events)
 {
 	struct control_conn *conn = container_of(source, struct control_conn, source);
 	char packet[CONTROL_PACKET_MAX];
-	struct request req;
+	struct control_request req;
 	ssize_t n = 0;
 
-	if (events & EPOLLIN)
+	if (conn->unsent && (events & (EPOLLIN | EPOLLOUT)) == EPOLLOUT) {
+		flush_unsent(conn);
+		return;
+	}
+	/* Who has not read the answer to one request does not make another. */
+	if ((events & EPOLLIN) && !conn->unsent)
 		n = unixsock_recv(source->fd, packet, sizeof(packet), NULL, 0, NULL, MSG_DONTWAIT);
 	if (n == -EAGAIN)
 		return;
@@ -479,6 +395,6 @@ void control_server_shutdown_done(struct hypervisor *hv)
 
 	list_for_each(conn, &hv->control_conns, link) {
 		if (conn->waits_for_shutdown)
-			reply_printed(conn, drivers_print_stats);
+			control_reply_printed(conn, drivers_print_stats);
 	}
 }

@@ -15,6 +15,7 @@
 #include "common/unixsock.h"
 #include "hypervisor/evtchn.h"
 #include "hypervisor/hypercall.h"
+#include "hypervisor/shm.h"
 #include "hypervisor/store_server.h"
 #include "hypervisor/vbd.h"
 
@@ -50,7 +51,8 @@ struct domain *domain_by_name(struct hypervisor *hv, const char *name)
 		if (strcmp(dom->name, name) == 0)
 			return dom;
 	}
-	return NULL;
+	dom = hv->domains[0];
+	return dom && strcmp(dom->name, name) == 0 ? dom : NULL;
 }
 
 /* ---- descriptors ---- */
@@ -323,6 +325,24 @@ int domain_set_user(struct domain *dom, uid_t uid)
 	return 0;
 }
 
+int domain_rename(struct domain *dom, const char *name)
+{
+	char path[64];
+	int rc;
+
+	if (!domain_name_valid(name))
+		return -EINVAL;
+	if (domain_by_name(dom->hv, name))
+		return -EEXIST;
+	snprintf(path, sizeof(path), "/local/domain/%u/name", dom->id);
+	rc = store_printf(dom->hv->store, path, "%s", name);
+	if (rc)
+		return rc;
+	log_info("domain %u (%s) is now %s", dom->id, dom->name, name);
+	snprintf(dom->name, sizeof(dom->name), "%s", name);
+	return 0;
+}
+
 void domain_destroy(struct domain *dom)
 {
 	struct hypervisor *hv = dom->hv;
@@ -331,6 +351,7 @@ void domain_destroy(struct domain *dom)
 	hypercall_close_all(dom);
 	evtchn_domain_gone(dom);
 	store_server_close_all(dom);
+	shm_domain_gone(dom);
 	hv->domains[dom->id] = NULL;
 	if (dom->id == 0) {
 		unlinkat(hv->run_dir_fd, "hypercall", 0);

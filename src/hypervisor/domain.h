@@ -25,7 +25,9 @@ struct domain {
 	uint64_t serial; /* distinguishes domains that had the same id one after the other */
 	char name[DOMAIN_NAME_MAX + 1];
 	enum domain_kind kind;
-	pid_t pid; /* for display; 0 if unknown */
+	pid_t pid; /* for the toolstack; 0 if unknown */
+	bool has_keeper; /* that process keeps the domain for others, and is not part of it */
+	bool paused;
 	unsigned int nr_fds; /* of our descriptors that it costs; see domain_take_fds */
 	struct ratelimit log_limit; /* of messages that it can cause */
 
@@ -43,6 +45,8 @@ struct domain {
 
 	struct port **ports; /* indexed by port; 0 is never used */
 	unsigned int nr_port_slots, nr_ports;
+
+	struct shm_mapping *shm_mappings; /* shared areas that it has, shm.c */
 };
 
 /* True for 1 to 63 characters of A-Z a-z 0-9 . _ - that begin with a letter or a digit. */
@@ -67,6 +71,12 @@ int domain_create_dom0(struct hypervisor *hv) __attribute__((warn_unused_result)
  */
 int domain_set_user(struct domain *dom, uid_t uid) __attribute__((warn_unused_result));
 
+/*
+ * Gives a domain another name, in its node too. 0, -EINVAL bad name, -EEXIST name taken, or what the
+ * store said; then it has the old one.
+ */
+int domain_rename(struct domain *dom, const char *name) __attribute__((warn_unused_result));
+
 /* The domain, or who makes it, has its two O_PATH descriptors: closes ours. */
 void domain_handed_over(struct domain *dom);
 
@@ -86,6 +96,7 @@ void domain_destroy(struct domain *dom);
 int domain_take_fds(struct domain *dom, unsigned int nr) __attribute__((warn_unused_result));
 void domain_return_fds(struct domain *dom, unsigned int nr);
 
+/* Domain 0 included. */
 struct domain *domain_by_id(struct hypervisor *hv, unsigned int id);
 struct domain *domain_by_name(struct hypervisor *hv, const char *name);
 

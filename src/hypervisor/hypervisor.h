@@ -14,6 +14,7 @@
 #include "common/hypercall.h"
 #include "common/list.h"
 #include "common/log.h"
+#include "hypervisor/dmesg.h"
 #include "hypervisor/loop.h"
 #include "xenstore/store.h"
 
@@ -38,10 +39,12 @@ struct hypervisor {
 	char lib_dir[PATH_MAX]; /* the user-mode libxengnttab and libxenevtchn */
 	int run_dir_fd;
 	int lock_fd;
+	int notify_fd; /* the service manager's; -1: there is none */
 	struct domain_limits limits;
 	unsigned int max_fds, nr_fds; /* descriptors that domains may cost, and do */
 	/* Guaranteed to the domains there are, used or not; and what they use beyond that. */
 	unsigned int nr_guaranteed_fds, nr_extra_fds;
+	struct dmesg dmesg;
 	struct ratelimit log_limit;   /* of messages that dom0 can cause */
 	struct ratelimit trace_limit; /* of the store's requests, while dom0 has them logged */
 	enum hypercall_port_kind port_kind;
@@ -58,6 +61,7 @@ struct hypervisor {
 	uint64_t last_share_id;
 	struct list share_hash[SHARE_HASH_SIZE];
 
+	struct shm_area *shm_areas;   /* by id, shm.c; NULL: none */
 	struct list disks;	      /* struct disk, vbd.c */
 	struct list vbds;	      /* struct vbd that have a back end directory, vbd.c */
 	struct list drivers;	      /* struct driver, supervisor.c */

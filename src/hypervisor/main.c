@@ -26,6 +26,7 @@
 #include "hypervisor/domain.h"
 #include "hypervisor/evtchn.h"
 #include "hypervisor/hypervisor.h"
+#include "hypervisor/notify.h"
 #include "hypervisor/store_server.h"
 #include "hypervisor/supervisor.h"
 #include "hypervisor/vbd.h"
@@ -212,6 +213,7 @@ void hypervisor_shutdown(struct hypervisor *hv, const char *reason)
 	if (hv->shutting_down)
 		return;
 	log_info("shutting down: %s", reason);
+	notify_send(hv->notify_fd, "STOPPING=1");
 	hv->shutting_down = true;
 	drivers_stop(hv);
 }
@@ -376,6 +378,8 @@ static void hypervisor_fini(struct hypervisor *hv)
 	unlinkat(hv->run_dir_fd, "lock", 0);
 	close(hv->lock_fd);
 	close(hv->run_dir_fd);
+	if (hv->notify_fd >= 0)
+		close(hv->notify_fd);
 }
 
 /*
@@ -455,6 +459,7 @@ int main(int argc, char **argv)
 	store_limits_default(&opt.store_limits);
 	parse_options(argc, argv, &opt);
 	log_setup("ringfenced", opt.log_level);
+	log_set_sink(dmesg_add, &hv.dmesg);
 	nr_fds = fdlimit_raise();
 	hv.max_fds = nr_fds > FDS_OWN ? nr_fds - FDS_OWN : 0;
 	rc = rundir_path(hv.run_dir, sizeof(hv.run_dir));
@@ -464,6 +469,7 @@ int main(int argc, char **argv)
 		return fail(&hv, "cannot use the runtime directory", rc);
 	if (opt.daemon)
 		ready_fd = daemonize();
+	hv.notify_fd = notify_open();
 	rc = take_lock(&hv);
 	if (rc)
 		return fail(&hv, "cannot lock the runtime directory", rc);
@@ -474,6 +480,7 @@ int main(int argc, char **argv)
 		return fail(&hv, "cannot start in", rc);
 	log_info("version %s, runtime directory %s, event channels by %s", RINGFENCE_VERSION,
 		hv.run_dir, hv.port_kind == HYPERCALL_PORT_EVENTFD ? "eventfd" : "seqpacket");
+	notify_send(hv.notify_fd, "READY=1");
 	rc = loop_run(&hv.loop);
 	hypervisor_fini(&hv);
 	log_info("ended");

@@ -6,20 +6,17 @@
 #include "hypervisor/supervisor.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <linux/close_range.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/clock.h"
-#include "common/hypercall.h"
 #include "common/log.h"
+#include "hypervisor/driver_process.h"
 #include "hypervisor/stats.h"
 
 #define START_TIMEOUT_NS (10 * NSEC_PER_SEC)
@@ -40,6 +37,7 @@ struct driver {
 	bool ready;	    /* this process */
 	bool established;   /* one of its processes was; so it is started again when it ends */
 	bool stopping, late; /* late: killed because it did not get ready */
+	bool again;	     /* stopping: only to be started again */
 	unsigned int nr_restarts;
 	uint64_t window_start_ns;
 	driver_started_fn *started;
@@ -48,6 +46,8 @@ struct driver {
 };
 
 static int launch(struct driver *driver);
+
+/* ---- records ---- */
 
 static void tell_waiter(struct driver *driver, int status, unsigned int domid, const char *text)
 {
@@ -68,6 +68,45 @@ static void driver_free(struct driver *driver)
 	free(driver->ended_stats);
 	free(driver);
 }
+
+static struct driver *find_driver(struct hypervisor *hv, const char *name)
+{
+	struct driver *driver;
+
+	list_for_each(driver, &hv->drivers, link) {
+		if (strcmp(driver->name, name) == 0)
+			return driver;
+	}
+	return NULL;
+}
+
+/* Its process has ended and will not be started again; only its last figures are left. */
+static bool given_up(const struct driver *driver)
+{
+	return !driver->pid && list_empty(&driver->timer.link);
+}
+
+bool driver_name_is_taken(struct hypervisor *hv, const char *name, const struct domain *except)
+{
+	struct driver *driver = find_driver(hv, name);
+
+	return driver && !given_up(driver) && (!except || driver->dom != except);
+}
+
+void driver_renamed(struct hypervisor *hv, const struct domain *dom)
+{
+	struct driver *driver, *ended = find_driver(hv, dom->name);
+
+	/* The figures of an ended one go, as when one of this name is started. */
+	if (ended)
+		driver_free(ended);
+	list_for_each(driver, &hv->drivers, link) {
+		if (driver->dom == dom)
+			snprintf(driver->name, sizeof(driver->name), "%s", dom->name);
+	}
+}
+
+/* ---- the end of a process ---- */
 
 static void describe_end(int status, char *text, size_t size)
 {
@@ -114,6 +153,22 @@ static void restart(struct driver *driver)
 		now + (RESTART_DELAY_NS << (driver->nr_restarts - 1)));
 }
 
+/* Its process was ended for that. */
+static void launch_again(struct driver *driver)
+{
+	char text[256];
+	int rc;
+
+	driver->stopping = driver->again = false;
+	rc = launch(driver);
+	if (rc == 0)
+		return;
+	snprintf(text, sizeof(text), "cannot start driver domain %s again: %s", driver->name,
+		strerror(-rc));
+	tell_waiter(driver, rc, 0, text);
+	restart(driver);
+}
+
 static void process_ended(struct loop_source *source, uint32_t events)
 {
 	struct driver *driver = container_of(source, struct driver, source);
@@ -134,17 +189,20 @@ static void process_ended(struct loop_source *source, uint32_t events)
 	driver->dom = NULL;
 	if (driver->stopping) {
 		log_info("driver domain %s ended: %s", driver->name, how);
+		if (driver->again)
+			launch_again(driver);
+		else
+			tell_waiter(driver, 0, 0, NULL);
 		return;
 	}
 	log_error("driver domain %s ended unexpectedly: %s", driver->name, how);
-	if (driver->established) {
-		restart(driver);
-		return;
-	}
 	snprintf(text, sizeof(text), "%s %s: %s", driver->name,
 		driver->late ? "did not get ready in time" : "ended before it was ready", how);
 	tell_waiter(driver, driver->late ? -ETIMEDOUT : -ECHILD, 0, text);
-	driver_free(driver);
+	if (driver->established)
+		restart(driver);
+	else
+		driver_free(driver);
 }
 
 static void timer_expired(struct loop_timer *timer)
@@ -166,70 +224,14 @@ static void timer_expired(struct loop_timer *timer)
 	}
 }
 
-/* ---- starting a process ---- */
-
-/* In the child: becomes the domain and the program. Only async-signal-safe calls. */
-static void __attribute__((noreturn)) exec_child(
-	char *const *argv, char *const *env, int hypercall_fd, int store_fd, pid_t parent)
-{
-	sigset_t none;
-
-	signal(SIGPIPE, SIG_DFL);
-	/* What we were started with is not for driver domains; kernels before 5.11 cannot help. */
-	(void)close_range(STDERR_FILENO + 1, ~0u, CLOSE_RANGE_CLOEXEC);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (getppid() == parent && fcntl(hypercall_fd, F_SETFD, 0) == 0 &&
-		fcntl(store_fd, F_SETFD, 0) == 0)
-		execve(argv[0], argv, env);
-	_exit(127);
-}
-
-/* This process's environment with the domain's own settings in front; freed by one free(). */
-static char **make_env(const struct hypervisor *hv, const struct domain *dom, char (*own)[PATH_MAX])
-{
-	static const char *const replaced[] = {
-		"XENSTORED_PATH=", HYPERCALL_ENV "=", "LD_LIBRARY_PATH="};
-	size_t nr = 0, used = 3;
-	char **env;
-
-	while (environ[nr])
-		nr++;
-	env = calloc(nr + 4, sizeof(*env));
-	if (!env)
-		return NULL;
-	snprintf(own[0], PATH_MAX, "XENSTORED_PATH=/proc/self/fd/%d", dom->store_path_fd);
-	snprintf(own[1], PATH_MAX, HYPERCALL_ENV "=/proc/self/fd/%d", dom->hypercall_path_fd);
-	snprintf(own[2], PATH_MAX, "LD_LIBRARY_PATH=%.4000s", hv->lib_dir);
-	for (size_t i = 0; i < 3; i++)
-		env[i] = own[i];
-	for (size_t i = 0; i < nr; i++) {
-		bool skip = false;
-
-		for (size_t r = 0; r < 3; r++)
-			skip |= strncmp(environ[i], replaced[r], strlen(replaced[r])) == 0;
-		if (!skip)
-			env[used++] = environ[i];
-	}
-	return env;
-}
+/* ---- starting ---- */
 
 static int spawn(struct driver *driver)
 {
 	struct domain *dom = driver->dom;
-	char own[3][PATH_MAX];
-	char **env = make_env(driver->hv, dom, own);
-	pid_t parent = getpid(), pid;
-	int rc;
+	pid_t pid;
+	int rc = driver_process_start(dom, driver->argv, &pid);
 
-	if (!env)
-		return -ENOMEM;
-	pid = fork();
-	if (pid == 0)
-		exec_child(driver->argv, env, dom->hypercall_path_fd, dom->store_path_fd, parent);
-	rc = pid < 0 ? -errno : 0;
-	free(env);
 	if (rc)
 		return rc;
 	driver->source = (struct loop_source){
@@ -252,6 +254,7 @@ static int launch(struct driver *driver)
 {
 	int rc = domain_create(driver->hv, driver->name, DOMAIN_DRIVER, 0, &driver->dom);
 
+	driver->late = false;
 	if (rc)
 		return rc;
 	rc = spawn(driver);
@@ -284,30 +287,22 @@ static char **copy_argv(char *const *argv)
 	return copy;
 }
 
-/* Its process has ended and will not be started again; only its last figures are left. */
-static bool given_up(const struct driver *driver)
-{
-	return !driver->pid && list_empty(&driver->timer.link);
-}
-
 int driver_start(struct hypervisor *hv, const char *name, char *const *argv,
 	driver_started_fn *started, void *data)
 {
 	struct driver *driver;
 	int rc;
 
-	list_for_each(driver, &hv->drivers, link) {
-		if (strcmp(driver->name, name) != 0)
-			continue;
-		if (!given_up(driver))
-			return -EEXIST;
-		driver_free(driver);
-		break;
-	}
+	if (driver_name_is_taken(hv, name, NULL))
+		return -EEXIST;
 	if (!domain_name_valid(name))
 		return -EINVAL;
 	if (access(argv[0], X_OK) < 0)
 		return -errno;
+	/* The figures of one that has ended for good. */
+	driver = find_driver(hv, name);
+	if (driver)
+		driver_free(driver);
 	driver = calloc(1, sizeof(*driver));
 	if (!driver)
 		return -ENOMEM;
@@ -340,29 +335,108 @@ void driver_forget_waiter(struct hypervisor *hv, void *data)
 
 /* ---- readiness, activity, stopping ---- */
 
-/* Called at every write to the store, so it looks at the drivers only for the two nodes it wants. */
+/* Its process is to end. A paused one would not even get the signal. */
+static void end_process(struct driver *driver, int signal)
+{
+	loop_timer_cancel(&driver->timer);
+	driver->stopping = true;
+	driver->again = false;
+	if (!driver->pid)
+		return;
+	kill(driver->pid, signal);
+	kill(driver->pid, SIGCONT);
+	loop_timer_set(&driver->hv->loop, &driver->timer, clock_ns() + STOP_TIMEOUT_NS);
+}
+
+/* Xen's protocol for asking a domain to end, which for a guest is its keeper's to carry out. */
+static void shutdown_asked(struct driver *driver, const char *value)
+{
+	bool again = value && strcmp(value, "reboot") == 0;
+
+	if (driver->stopping || !driver->pid || !value ||
+		(!again && strcmp(value, "poweroff") != 0 && strcmp(value, "halt") != 0))
+		return;
+	log_info("driver domain %s is asked to %s", driver->name, value);
+	end_process(driver, SIGTERM);
+	driver->again = again;
+}
+
+static void node_changed(struct driver *driver, const char *path, const char *node)
+{
+	struct hypervisor *hv = driver->hv;
+
+	if (strcmp(node, "control/shutdown") == 0)
+		shutdown_asked(driver, store_read(hv->store, path, NULL));
+	else if (strcmp(node, "data/activity") == 0)
+		hv->last_activity_ns = clock_ns();
+	else if (!driver->ready && !driver->stopping) {
+		driver->ready = driver->established = true;
+		loop_timer_cancel(&driver->timer);
+		log_info("driver domain %s is ready", driver->name);
+		tell_waiter(driver, 0, driver->dom->id, NULL);
+	}
+}
+
+static bool is_of_interest(const char *node)
+{
+	return strcmp(node, "data/ready") == 0 || strcmp(node, "data/activity") == 0 ||
+		strcmp(node, "control/shutdown") == 0;
+}
+
+/* Called at every write to the store, so it looks at the drivers only for the nodes that it wants. */
 void supervisor_store_changed(struct hypervisor *hv, const char *path)
 {
-	const char *node = strstr(path, "/data/");
-	char ready[64], activity[64];
+	unsigned int domid;
+	int len = 0;
 	struct driver *driver;
 
-	if (!node || (strcmp(node, "/data/ready") != 0 && strcmp(node, "/data/activity") != 0))
+	if (sscanf(path, "/local/domain/%u/%n", &domid, &len) != 1 || len == 0 ||
+		!is_of_interest(path + len))
 		return;
 	list_for_each(driver, &hv->drivers, link) {
-		if (!driver->dom)
-			continue;
-		snprintf(ready, sizeof(ready), "/local/domain/%u/data/ready", driver->dom->id);
-		snprintf(activity, sizeof(activity), "/local/domain/%u/data/activity", driver->dom->id);
-		if (strcmp(path, activity) == 0)
-			hv->last_activity_ns = clock_ns();
-		if (strcmp(path, ready) == 0 && !driver->ready && !driver->stopping) {
-			driver->ready = driver->established = true;
-			loop_timer_cancel(&driver->timer);
-			log_info("driver domain %s is ready", driver->name);
-			tell_waiter(driver, 0, driver->dom->id, NULL);
+		if (driver->dom && driver->dom->id == domid) {
+			node_changed(driver, path, path + len);
+			return;
 		}
 	}
+}
+
+int driver_stop(struct hypervisor *hv, const char *name, bool at_once, driver_started_fn *ended,
+	void *data)
+{
+	struct driver *driver = find_driver(hv, name);
+
+	if (!driver)
+		return -ENOENT;
+	if (driver->started)
+		return -EBUSY;
+	end_process(driver, at_once ? SIGKILL : SIGTERM);
+	driver->started = ended;
+	driver->started_data = data;
+	if (!driver->pid)
+		tell_waiter(driver, 0, 0, NULL);
+	return 0;
+}
+
+int driver_restart(
+	struct hypervisor *hv, const char *name, driver_started_fn *started, void *data)
+{
+	struct driver *driver = find_driver(hv, name);
+
+	if (!driver)
+		return -ENOENT;
+	if (driver->started)
+		return -EBUSY;
+	/* Whoever asks has looked at why it ended so often. */
+	driver->nr_restarts = 0;
+	driver->started = started;
+	driver->started_data = data;
+	end_process(driver, SIGTERM);
+	if (driver->pid)
+		driver->again = true;
+	else
+		launch_again(driver);
+	return 0;
 }
 
 void drivers_stop(struct hypervisor *hv)
@@ -370,12 +444,10 @@ void drivers_stop(struct hypervisor *hv)
 	struct driver *driver;
 
 	list_for_each(driver, &hv->drivers, link) {
-		loop_timer_cancel(&driver->timer);
-		driver->stopping = true;
-		if (!driver->pid)
-			continue;
-		kill(driver->pid, SIGTERM);
-		loop_timer_set(&hv->loop, &driver->timer, clock_ns() + STOP_TIMEOUT_NS);
+		/* Who waits for one to start is told by the end of the connection. */
+		if (!driver->stopping || driver->again)
+			driver->started = NULL;
+		end_process(driver, SIGTERM);
 	}
 }
 

@@ -24,7 +24,25 @@ typedef void driver_started_fn(void *data, int status, unsigned int domid, const
 int driver_start(struct hypervisor *hv, const char *name, char *const *argv,
 	driver_started_fn *started, void *data) __attribute__((warn_unused_result));
 
-/* The one that waits for a start went away. */
+/*
+ * Ends the program of a driver domain (SIGTERM, and SIGKILL if it takes too long; at once: SIGKILL) and
+ * starts it again, as a new domain, or for good. The callback tells the end of that; `domid` is 0 after
+ * a stop. 0, -ENOENT there is no such driver domain, -EBUSY somebody else waits for a start or end of
+ * it: then the callback is not called. It may be called before they return.
+ */
+int driver_restart(struct hypervisor *hv, const char *name, driver_started_fn *started, void *data)
+	__attribute__((warn_unused_result));
+int driver_stop(struct hypervisor *hv, const char *name, bool at_once, driver_started_fn *ended,
+	void *data) __attribute__((warn_unused_result));
+
+/* True if a driver domain that runs or will run again, another than `except`, has the name. */
+bool driver_name_is_taken(
+	struct hypervisor *hv, const char *name, const struct domain *except);
+
+/* The domain of a driver domain has another name now. */
+void driver_renamed(struct hypervisor *hv, const struct domain *dom);
+
+/* The one that waits for a start or an end went away. */
 void driver_forget_waiter(struct hypervisor *hv, void *data);
 
 /* Asks every driver domain to end (SIGTERM); kills those that have not after a while. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Device nodes of vbds (xen/io/blkif.h, libxl's conventions). Main thread only. */
-#include "hypervisor/vbd.h"
+#include "hypervisor/vbd_internal.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -10,25 +10,13 @@
 #include <xen/xen.h>
 #include <xen/io/xenbus.h>
 
-#include "common/clock.h"
-#include "common/log.h"
-#include "common/parse.h"
+#include "common/vdev.h"
 
-#define CLOSE_TIMEOUT_NS (10 * NSEC_PER_SEC)
-#define PATH_SIZE 128
-
-/* One attached device: exists from attach until its back end directory is removed. */
-struct vbd {
-	struct list link; /* hv->vbds, those that are closing first */
-	struct hypervisor *hv;
-	unsigned int frontend_domid, backend_domid, device;
-	bool closing;
-	struct loop_timer timer; /* closing: bounds the wait; then: remove outside the store's hook */
-};
+#define PATH_SIZE VBD_PATH_SIZE
 
 /* ---- definitions ---- */
 
-static struct disk *disk_find(struct hypervisor *hv, const char *name)
+struct disk *disk_find(struct hypervisor *hv, const char *name)
 {
 	struct disk *disk;
 
@@ -39,13 +27,20 @@ static struct disk *disk_find(struct hypervisor *hv, const char *name)
 	return NULL;
 }
 
+static bool disk_target_valid(const char *target)
+{
+	size_t len = strlen(target);
+
+	return len > 0 && len <= DISK_TARGET_MAX;
+}
+
 int disk_define(struct hypervisor *hv, const char *name, const char *target, const char *mode,
 	const char *backend, const struct disk_share *share)
 {
 	size_t target_len = strlen(target);
 	struct disk *disk;
 
-	if (!domain_name_valid(name) || target_len == 0 || target_len > 1024 ||
+	if (!domain_name_valid(name) || !disk_target_valid(target) ||
 		(strcmp(mode, "r") != 0 && strcmp(mode, "w") != 0))
 		return -EINVAL;
 	if (disk_find(hv, name))
@@ -64,6 +59,16 @@ int disk_define(struct hypervisor *hv, const char *name, const char *target, con
 	return 0;
 }
 
+void disk_backend_renamed(struct hypervisor *hv, const char *from, const char *to)
+{
+	struct disk *disk;
+
+	list_for_each(disk, &hv->disks, link) {
+		if (strcmp(disk->backend, from) == 0)
+			snprintf(disk->backend, sizeof(disk->backend), "%s", to);
+	}
+}
+
 void disk_undefine_all(struct hypervisor *hv)
 {
 	struct disk *disk, *tmp;
@@ -76,34 +81,13 @@ void disk_undefine_all(struct hypervisor *hv)
 
 /* ---- attaching ---- */
 
-/*
- * xvdX and sdX-style names of whole disks: xen's docs/misc/vbd-interface.txt gives 202<<8|disk<<4
- * for the first sixteen disks and 1<<28|disk<<8 for later ones.
- */
-static int parse_vdev(const char *vdev, unsigned int *device)
-{
-	unsigned int disk = 0;
-	const char *c;
-
-	if (strncmp(vdev, "xvd", 3) != 0 || !vdev[3] || strlen(vdev) > 5)
-		return -EINVAL;
-	for (c = vdev + 3; *c; c++) {
-		if (*c < 'a' || *c > 'z')
-			return -EINVAL;
-		disk = disk * 26 + (unsigned int)(*c - 'a') + 1;
-	}
-	disk--;
-	*device = disk < 16 ? 202u << 8 | disk << 4 : 1u << 28 | disk << 8;
-	return 0;
-}
-
-static void backend_path(const struct vbd *vbd, char *path)
+void vbd_backend_path(const struct vbd *vbd, char path[VBD_PATH_SIZE])
 {
 	snprintf(path, PATH_SIZE, "/local/domain/%u/backend/vbd/%u/%u", vbd->backend_domid,
 		vbd->frontend_domid, vbd->device);
 }
 
-static void frontend_path(const struct vbd *vbd, char *path)
+void vbd_frontend_path(const struct vbd *vbd, char path[VBD_PATH_SIZE])
 {
 	snprintf(path, PATH_SIZE, "/local/domain/%u/device/vbd/%u", vbd->frontend_domid,
 		vbd->device);
@@ -140,27 +124,28 @@ static int write_share(const struct vbd *vbd, const char *dir, const struct stor
 	return rc;
 }
 
-static int write_backend(const struct vbd *vbd, const struct domain *frontend_dom,
-	const struct disk *disk, const char *vdev)
+static int write_backend(
+	const struct vbd *vbd, const struct domain *frontend_dom, const struct vbd_config *config)
 {
 	const struct store_perm perms[] = {
 		{vbd->backend_domid, 'n'}, {vbd->frontend_domid, 'r'}};
-	char dir[PATH_SIZE], frontend[PATH_SIZE], domid[16], state[4], mode[2] = {disk->mode, '\0'};
+	char dir[PATH_SIZE], frontend[PATH_SIZE], domid[16], state[4], mode[2] = {config->mode, '\0'};
 	int rc;
 
-	backend_path(vbd, dir);
-	frontend_path(vbd, frontend);
+	vbd_backend_path(vbd, dir);
+	vbd_frontend_path(vbd, frontend);
 	snprintf(domid, sizeof(domid), "%u", vbd->frontend_domid);
 	snprintf(state, sizeof(state), "%d", XenbusStateInitialising);
 	const char *const nodes[][2] = {{"", ""}, {"frontend", frontend}, {"frontend-id", domid},
-		{"domain", frontend_dom->name}, {"online", "1"}, {"removable", "0"}, {"bootable", "1"}, {"dev", vdev},
-		{"type", "phy"}, {"device-type", "disk"}, {"mode", mode}, {"params", disk->target}};
+		{"domain", frontend_dom->name}, {"online", "1"}, {"removable", "0"},
+		{"bootable", "1"}, {"dev", config->vdev},
+		{"type", "phy"}, {"device-type", "disk"}, {"mode", mode}, {"params", config->target}};
 
 	rc = 0;
 	for (size_t i = 0; rc == 0 && i < sizeof(nodes) / sizeof(nodes[0]); i++)
 		rc = write_node(vbd->hv, dir, nodes[i][0], perms, nodes[i][1]);
 	if (rc == 0)
-		rc = write_share(vbd, dir, perms, &disk->share);
+		rc = write_share(vbd, dir, perms, &config->share);
 	/* Last: with it the device is there. */
 	return rc ? rc : write_node(vbd->hv, dir, "state", perms, state);
 }
@@ -172,8 +157,8 @@ static int write_frontend(const struct vbd *vbd)
 	char dir[PATH_SIZE], backend[PATH_SIZE], domid[16], device[16], state[4];
 	int rc;
 
-	frontend_path(vbd, dir);
-	backend_path(vbd, backend);
+	vbd_frontend_path(vbd, dir);
+	vbd_backend_path(vbd, backend);
 	snprintf(domid, sizeof(domid), "%u", vbd->backend_domid);
 	snprintf(device, sizeof(device), "%u", vbd->device);
 	snprintf(state, sizeof(state), "%d", XenbusStateInitialising);
@@ -187,13 +172,13 @@ static int write_frontend(const struct vbd *vbd)
 	return rc;
 }
 
-static void remove_nodes(const struct vbd *vbd)
+void vbd_remove_nodes(const struct vbd *vbd)
 {
 	char path[PATH_SIZE];
 
-	frontend_path(vbd, path);
+	vbd_frontend_path(vbd, path);
 	store_rm(vbd->hv->store, path);
-	backend_path(vbd, path);
+	vbd_backend_path(vbd, path);
 	store_rm(vbd->hv->store, path);
 	snprintf(path, sizeof(path), "/local/domain/%u/backend/vbd/%u", vbd->backend_domid,
 		vbd->frontend_domid);
@@ -207,117 +192,56 @@ static void remove_nodes(const struct vbd *vbd)
 	store_rm(vbd->hv->store, path);
 }
 
-static void vbd_free(struct vbd *vbd)
+static struct vbd *vbd_alloc(struct hypervisor *hv, const struct domain *dom,
+	const struct domain *backend, unsigned int device)
 {
-	loop_timer_cancel(&vbd->timer);
-	list_del(&vbd->link);
-	free(vbd);
-}
+	struct vbd *vbd = calloc(1, sizeof(*vbd));
 
-static void vbd_close_done(struct loop_timer *timer)
-{
-	struct vbd *vbd = container_of(timer, struct vbd, timer);
-
-	remove_nodes(vbd);
-	vbd_free(vbd);
-}
-
-int vbd_attach(struct hypervisor *hv, struct domain *dom, const char *disk_name, const char *vdev,
-	unsigned int *device)
-{
-	struct disk *disk = disk_find(hv, disk_name);
-	struct domain *backend = disk ? domain_by_name(hv, disk->backend) : NULL;
-	struct vbd *vbd;
-	int rc;
-
-	if (!backend)
-		return -ENOENT;
-	rc = parse_vdev(vdev, device);
-	if (rc)
-		return rc;
-	list_for_each(vbd, &hv->vbds, link) {
-		if (vbd->frontend_domid == dom->id && vbd->device == *device)
-			return -EEXIST;
-	}
-	vbd = calloc(1, sizeof(*vbd));
 	if (!vbd)
-		return -ENOMEM;
+		return NULL;
 	vbd->hv = hv;
 	vbd->frontend_domid = dom->id;
 	vbd->backend_domid = backend->id;
-	vbd->device = *device;
-	loop_timer_init(&vbd->timer, vbd_close_done);
+	vbd->device = device;
+	list_init(&vbd->waiters);
+	vbd_timer_init(vbd);
 	list_add_tail(&hv->vbds, &vbd->link);
-	rc = write_frontend(vbd);
-	if (rc == 0)
-		rc = write_backend(vbd, dom, disk, vdev);
-	if (rc) {
-		remove_nodes(vbd);
-		vbd_free(vbd);
-	}
-	return rc;
+	return vbd;
 }
 
-/* ---- closing ---- */
-
-/* Called at every write to the store: looks at no more vbds than are closing, the first ones. */
-void vbd_store_changed(struct hypervisor *hv, const char *path)
+struct vbd *vbd_find(struct hypervisor *hv, unsigned int domid, unsigned int device)
 {
-	char state_path[PATH_SIZE + 8];
-	const char *state;
 	struct vbd *vbd;
 
 	list_for_each(vbd, &hv->vbds, link) {
-		if (!vbd->closing || !strstr(path, "/backend/vbd/"))
-			return;
-		backend_path(vbd, state_path);
-		strcat(state_path, "/state");
-		if (strcmp(path, state_path) != 0)
-			continue;
-		state = store_read(hv->store, state_path, NULL);
-		if (!state || atoi(state) == XenbusStateClosed)
-			loop_timer_set(&hv->loop, &vbd->timer, clock_ns());
-		return;
+		if (vbd->frontend_domid == domid && vbd->device == device)
+			return vbd;
 	}
+	return NULL;
 }
 
-/* As libxl when a domain is destroyed: offline, Closing, and a bounded wait for Closed. */
-static void begin_close(struct vbd *vbd)
+int vbd_attach(struct hypervisor *hv, struct domain *dom, const struct vbd_config *config,
+	unsigned int *device)
 {
-	char dir[PATH_SIZE], path[PATH_SIZE + 16];
-	const char *state;
+	struct vbd *vbd;
 	int rc;
 
-	backend_path(vbd, dir);
-	vbd->closing = true;
-	list_del(&vbd->link);
-	list_insert(&vbd->hv->vbds, &vbd->link); /* before all that are not */
-	snprintf(path, sizeof(path), "%s/online", dir);
-	rc = store_printf(vbd->hv->store, path, "0");
-	snprintf(path, sizeof(path), "%s/state", dir);
-	state = store_read(vbd->hv->store, path, NULL);
-	if (rc == 0 && state && atoi(state) != XenbusStateClosed) {
-		loop_timer_set(&vbd->hv->loop, &vbd->timer, clock_ns() + CLOSE_TIMEOUT_NS);
-		rc = store_printf(vbd->hv->store, path, "%d", XenbusStateClosing);
-		if (rc == 0)
-			return;
+	if (!disk_target_valid(config->target) || (config->mode != 'r' && config->mode != 'w') ||
+		vdev_parse(config->vdev, device) || *device == 0)
+		return -EINVAL;
+	if (vbd_find(hv, dom->id, *device))
+		return -EEXIST;
+	vbd = vbd_alloc(hv, dom, config->backend, *device);
+	if (!vbd)
+		return -ENOMEM;
+	rc = write_frontend(vbd);
+	if (rc == 0)
+		rc = write_backend(vbd, dom, config);
+	if (rc) {
+		vbd_remove_nodes(vbd);
+		vbd_free(vbd);
 	}
-	loop_timer_set(&vbd->hv->loop, &vbd->timer, clock_ns());
-}
-
-void vbd_domain_gone(struct hypervisor *hv, unsigned int domid)
-{
-	struct vbd *vbd, *tmp;
-
-	list_for_each_safe(vbd, tmp, &hv->vbds, link) {
-		if (vbd->backend_domid == domid) {
-			/* The back end's directory vanishes: that is what its front end sees. */
-			remove_nodes(vbd);
-			vbd_free(vbd);
-		} else if (vbd->frontend_domid == domid && !vbd->closing) {
-			begin_close(vbd);
-		}
-	}
+	return rc;
 }
 
 void vbd_forget_all(struct hypervisor *hv)

@@ -59,8 +59,14 @@ int command_connect(int *status)
 
 char *command_call(int control_fd, const char *const *words, int *fds, unsigned int *nr_fds)
 {
+	return command_call_within(control_fd, CALL_TIMEOUT_MS, words, fds, nr_fds);
+}
+
+char *command_call_within(int control_fd, int timeout_ms, const char *const *words, int *fds,
+	unsigned int *nr_fds)
+{
 	char *text;
-	int rc = control_call(control_fd, words, CALL_TIMEOUT_MS, &text, fds, nr_fds);
+	int rc = control_call(control_fd, words, timeout_ms, &text, fds, nr_fds);
 
 	if (rc == 0)
 		return text;

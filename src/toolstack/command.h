@@ -14,8 +14,13 @@ struct command {
 	int (*run)(int argc, char **argv);
 };
 
-extern const struct command command_env, command_exec, command_info, command_list, command_top,
-	command_trace;
+extern const struct command command_console, command_create, command_destroy, command_env,
+	command_exec, command_info, command_list, command_shm_list, command_shutdown,
+	command_top, command_trace;
+
+extern const struct command command_block_attach, command_block_detach, command_block_list,
+	command_block_resize, command_dmesg, command_domid, command_domname, command_pause,
+	command_rename, command_restart, command_unpause;
 
 /* Complains about the arguments of a subcommand and returns EXIT_USAGE. */
 int command_usage(const struct command *command, const char *problem);
@@ -41,5 +46,9 @@ char *command_ask(const char *verb, int *status);
  * to be freed, or NULL. fds as control_call.
  */
 char *command_call(int control_fd, const char *const *words, int *fds, unsigned int *nr_fds);
+
+/* The same for what may take another time than most. */
+char *command_call_within(int control_fd, int timeout_ms, const char *const *words, int *fds,
+	unsigned int *nr_fds);
 
 #endif

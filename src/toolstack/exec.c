@@ -6,23 +6,22 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
-#include <grp.h>
 #include <poll.h>
-#include <pwd.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "common/control.h"
-#include "common/parse.h"
 #include "toolstack/command.h"
 #include "toolstack/environment.h"
+#include "toolstack/user.h"
 
 #define DISKS_MAX 26
 #define LEAVE_TIMEOUT_MS 5000
@@ -31,7 +30,7 @@
 static const char usage[] =
 	"Usage: ringfence exec [OPTION]... [--] PROGRAM [ARGUMENT]...\n"
 	"Runs a program that was written for Xen's libraries (libxengnttab, libxenevtchn, libxenstore,\n"
-	"libxenvchan) as a new domain. The domain ends with the program.\n"
+	"libxenvchan) as a new domain. The domain ends with the program, and the program with it.\n"
 	"\n"
 	"  -n, --name=NAME    of the domain (default: the program's name and a process id)\n"
 	"  -u, --uid=USER     run it as this user, by name or number (only for root): domains of\n"
@@ -50,12 +49,6 @@ struct options {
 	unsigned int nr_disks;
 	bool verbose;
 	char **program;
-};
-
-struct identity {
-	uid_t uid;
-	gid_t gid;
-	const char *name; /* for initgroups; NULL: no supplementary groups */
 };
 
 static int parse(int argc, char **argv, struct options *opt)
@@ -93,23 +86,6 @@ static int parse(int argc, char **argv, struct options *opt)
 	return 0;
 }
 
-static int find_user(const char *user, struct identity *id)
-{
-	struct passwd *pw = getpwnam(user);
-	uint64_t number;
-
-	if (!pw && parse_u64(user, 0, UINT32_MAX - 1, &number) == 0) {
-		pw = getpwuid((uid_t)number);
-		*id = (struct identity){(uid_t)number, (gid_t)number, NULL};
-		if (!pw)
-			return 0;
-	}
-	if (!pw)
-		return -ENOENT;
-	*id = (struct identity){pw->pw_uid, pw->pw_gid, pw->pw_name};
-	return 0;
-}
-
 /* A domain name from the program's: what is not allowed in one becomes a hyphen. */
 static void make_name(const char *program, char *name, size_t size)
 {
@@ -127,10 +103,10 @@ static void make_name(const char *program, char *name, size_t size)
 
 /* Creates the domain; fds: its hypercall and store sockets. Its id, or 0. */
 static unsigned int create_domain(int control_fd, const struct options *opt,
-	const struct identity *id, int fds[2])
+	const struct user *id, int fds[2])
 {
 	char generated[64], name[WORD_SIZE], uid[WORD_SIZE];
-	const char *words[] = {"domain-create", name, uid, NULL};
+	const char *words[] = {"domain-create", name, uid, "keeper=1", NULL};
 	unsigned int domid = 0, nr_fds;
 	char *text;
 
@@ -169,11 +145,12 @@ static bool attach_disks(int control_fd, const struct options *opt, unsigned int
 }
 
 /* In the child. Never returns. */
-static void __attribute__((noreturn)) become(const struct options *opt, const struct identity *id,
+static void __attribute__((noreturn)) become(const struct options *opt, const struct user *id,
 	const int fds[2], pid_t parent, const sigset_t *old_mask)
 {
 	char store[32], hypercall[32];
 	struct environment env;
+	int rc;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
@@ -189,10 +166,9 @@ static void __attribute__((noreturn)) become(const struct options *opt, const st
 	for (int i = 0; i < ENVIRONMENT_NR; i++)
 		putenv(env.text[i]);
 	/* Without root it is the user that we are already; run() has made sure. */
-	if (opt->user && geteuid() == 0 &&
-		((id->name ? initgroups(id->name, id->gid) : setgroups(0, NULL)) < 0 ||
-			setgid(id->gid) < 0 || setuid(id->uid) < 0)) {
-		fprintf(stderr, "ringfence: cannot become %s: %s\n", opt->user, strerror(errno));
+	rc = opt->user && geteuid() == 0 ? user_become(id) : 0;
+	if (rc) {
+		fprintf(stderr, "ringfence: cannot become %s: %s\n", opt->user, strerror(-rc));
 		_exit(1);
 	}
 	/* Changing the user has cleared it, and the parent may have gone in between. */
@@ -206,24 +182,55 @@ static void __attribute__((noreturn)) become(const struct options *opt, const st
 
 static const int passed_on[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2};
 
-/* Waits for the program; what a terminal or supervisor sends us goes to it. */
-static int supervise(pid_t pid, const sigset_t *signals)
+/* Reaps what has ended, of the program's orphans too. True if the program has: *status is how. */
+static bool reap(pid_t program, int *status)
 {
-	siginfo_t info;
+	pid_t pid;
+	int how;
+
+	while ((pid = waitpid(-1, &how, WNOHANG)) > 0) {
+		if (pid != program)
+			continue;
+		*status = how;
+		return true;
+	}
+	return false;
+}
+
+/* One signal of ours. True once the program has ended, and *status is its wait status. */
+static bool take_signal(int signal_fd, pid_t pid, int *status)
+{
+	struct signalfd_siginfo info;
+
+	if (read(signal_fd, &info, sizeof(info)) != sizeof(info))
+		return false;
+	if (info.ssi_signo == SIGCHLD)
+		return reap(pid, status);
+	/* The terminal's own signals reach its whole process group. */
+	if (info.ssi_code <= 0)
+		kill(pid, (int)info.ssi_signo);
+	return false;
+}
+
+/*
+ * Waits for the program; what a terminal or supervisor sends us goes to it. The hypervisor says
+ * nothing on the connection: what comes is its end, and so the domain's, and so the program's.
+ */
+static int supervise(pid_t pid, int signal_fd, int control_fd)
+{
+	struct pollfd pfds[2] = {
+		{.fd = signal_fd, .events = POLLIN}, {.fd = control_fd, .events = POLLIN}};
 	int status;
 
 	for (;;) {
-		if (sigwaitinfo(signals, &info) < 0)
+		if (poll(pfds, 2, -1) < 0)
 			continue;
-		if (info.si_signo != SIGCHLD) {
-			/* The terminal's own signals reach its whole process group. */
-			if (info.si_code <= 0)
-				kill(pid, info.si_signo);
-			continue;
+		if (pfds[1].revents) {
+			kill(pid, SIGKILL);
+			pfds[1].fd = -1;
 		}
-		if (waitpid(pid, &status, WNOHANG) != pid)
-			continue;
-		return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+		if (pfds[0].revents && take_signal(signal_fd, pid, &status))
+			return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 	}
 }
 
@@ -244,38 +251,42 @@ static void leave(int control_fd)
 }
 
 /* Starts the program and waits for its end. Its status, as ours. */
-static int run_program(const struct options *opt, const struct identity *id, const int fds[2])
+static int run_program(
+	const struct options *opt, const struct user *id, const int fds[2], int control_fd)
 {
 	pid_t parent = getpid(), pid;
 	sigset_t signals, old_mask;
+	int signal_fd;
 
 	sigemptyset(&signals);
 	for (size_t i = 0; i < sizeof(passed_on) / sizeof(passed_on[0]); i++)
 		sigaddset(&signals, passed_on[i]);
 	sigaddset(&signals, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &signals, &old_mask);
-	pid = fork();
+	signal_fd = signalfd(-1, &signals, SFD_CLOEXEC);
+	/* What the program's children leave behind stays below us: pause and list find it here. */
+	pid = signal_fd < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1) < 0 ? -1 : fork();
 	if (pid == 0)
 		become(opt, id, fds, parent, &old_mask);
 	if (pid < 0) {
-		fprintf(stderr, "ringfence: cannot fork: %s\n", strerror(errno));
+		fprintf(stderr, "ringfence: cannot start a process: %s\n", strerror(errno));
 		return 1;
 	}
 	close(fds[0]);
 	close(fds[1]);
-	return supervise(pid, &signals);
+	return supervise(pid, signal_fd, control_fd);
 }
 
 static int run(int argc, char **argv)
 {
-	struct identity id = {getuid(), getgid(), NULL};
+	struct user id = {getuid(), getgid(), NULL};
 	struct options opt = {0};
 	unsigned int domid;
 	int control_fd, fds[2], status = parse(argc, argv, &opt);
 
 	if (status)
 		return status;
-	if (opt.user && find_user(opt.user, &id)) {
+	if (opt.user && user_find(opt.user, &id)) {
 		fprintf(stderr, "ringfence: there is no user '%s'\n", opt.user);
 		return 1;
 	}
@@ -287,7 +298,8 @@ static int run(int argc, char **argv)
 	if (control_fd < 0)
 		return status;
 	domid = create_domain(control_fd, &opt, &id, fds);
-	status = domid && attach_disks(control_fd, &opt, domid) ? run_program(&opt, &id, fds) : 1;
+	status = domid && attach_disks(control_fd, &opt, domid) 
+		? run_program(&opt, &id, fds, control_fd) : 1;
 	leave(control_fd);
 	return status;
 }

@@ -8,10 +8,15 @@
 
 bool domain_line_parse(const char *line, struct domain_line *out)
 {
-	return sscanf(line,
-		       "domid=%u name=%63s kind=%15s pid=%d grants=%u maps=%u ports=%u connections=%u",
-		       &out->domid, out->name, out->kind, &out->pid, &out->grants, &out->maps,
-		       &out->ports, &out->connections) == 8;
+	int keeper;
+
+	if (sscanf(line, "domid=%u name=%63s kind=%15s pid=%d grants=%u maps=%u ports=%u "
+			 "connections=%u state=%15s keeper=%d",
+		    &out->domid, out->name, out->kind, &out->pid, &out->grants, &out->maps,
+		    &out->ports, &out->connections, out->state, &keeper) != 10)
+		return false;
+	out->has_keeper = keeper != 0;
+	return true;
 }
 
 /* The number behind " KEY="; 0 if there is none. */
@@ -43,23 +48,4 @@ bool disk_line_parse(const char *line, struct disk_line *out)
 	};
 	out->time_ms = figure(line, " time_ms=");
 	return true;
-}
-
-/* The numbers of docs/misc/vbd-interface.txt: the first sixteen xvd disks, and those above. */
-const char *vdev_name(unsigned int device, char *text, size_t size)
-{
-	unsigned int disk;
-
-	if (device >> 8 == 202 && !(device & 15)) {
-		snprintf(text, size, "xvd%c", 'a' + (int)(device >> 4 & 15));
-		return text;
-	}
-	disk = device >> 8 & 0xfffff;
-	if (device >> 28 != 1 || device & 0xff || disk >= 26 + 26 * 26)
-		snprintf(text, size, "%u", device);
-	else if (disk < 26)
-		snprintf(text, size, "xvd%c", 'a' + (int)disk);
-	else
-		snprintf(text, size, "xvd%c%c", 'a' + (int)(disk / 26 - 1), 'a' + (int)(disk % 26));
-	return text;
 }

@@ -12,8 +12,9 @@
 /* Of domain-list. Names have no blanks and need no escaping. */
 struct domain_line {
 	unsigned int domid, grants, maps, ports, connections;
-	int pid;
-	char name[DOMAIN_NAME_SIZE], kind[16];
+	int pid; /* of who made it */
+	bool has_keeper; /* that process only keeps it for others */
+	char name[DOMAIN_NAME_SIZE], kind[16], state[16];
 };
 
 /* What a disk has counted, from its line of stats. */
@@ -33,8 +34,5 @@ struct disk_line {
 /* False if it is no such line. */
 bool domain_line_parse(const char *line, struct domain_line *out);
 bool disk_line_parse(const char *line, struct disk_line *out);
-
-/* "xvda" for a virtual device number, or its decimal digits. Returns `text`. */
-const char *vdev_name(unsigned int device, char *text, size_t size);
 
 #endif

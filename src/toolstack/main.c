@@ -6,7 +6,11 @@
 #include "toolstack/command.h"
 
 static const struct command *const commands[] = {
-	&command_exec, &command_env, &command_list, &command_info, &command_top, &command_trace};
+	&command_create, &command_destroy, &command_shutdown, &command_list, &command_domid,
+	&command_domname, &command_rename, &command_pause, &command_unpause, &command_console,
+	&command_block_attach, &command_block_list, &command_block_detach, &command_block_resize,
+	&command_shm_list, &command_restart, &command_exec, &command_env, &command_info,
+	&command_dmesg, &command_top, &command_trace};
 
 #define NR_COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
@@ -16,7 +20,7 @@ static void help(FILE *out)
 	      "Controls the hypervisor (ringfenced) of the runtime directory.\n\n",
 		out);
 	for (size_t i = 0; i < NR_COMMANDS; i++)
-		fprintf(out, "  %-8s %s\n", commands[i]->name, commands[i]->summary);
+		fprintf(out, "  %-12s %s\n", commands[i]->name, commands[i]->summary);
 	fputs("\n'ringfence COMMAND --help' tells more. -h, --help shows this, -V, --version the version.\n"
 	      "The runtime directory is $RINGFENCE_RUN, else /run/ringfence for root, else\n"
 	      "$XDG_RUNTIME_DIR/ringfence, else /tmp/ringfence-UID.\n\n"

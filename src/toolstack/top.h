@@ -3,7 +3,6 @@
  * ringfence top: figures of domains and their disks, again and again. One thread.
  *	top.c		options; plain text and JSON, for whoever has no terminal
  *	top_sample.c	takes figures and makes rates of them
- *	top_process.c	what a domain's processes use, from /proc
  *	top_format.c	columns, lines, sorting
  *	top_screen.c	the terminal
  */
@@ -69,14 +68,6 @@ void top_close(struct top *top);
 
 /* New figures, and rows of them in order. 0, or -errno when the hypervisor went away. */
 int top_sample(struct top *top) __attribute__((warn_unused_result));
-
-/* ---- top_process.c ---- */
-
-/*
- * Processor time, in ticks of sysconf(_SC_CLK_TCK), and memory of a process and its children: a
- * domain's process may be `ringfence exec`, which waits for the program. Zeroes if it is gone.
- */
-void process_usage(int pid, uint64_t *cpu_ticks, double *memory_bytes);
 
 /* ---- top_format.c ---- */
 

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "common/vdev.h"
 #include "toolstack/top.h"
 
 #define UNKNOWN "-"

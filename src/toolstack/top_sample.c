@@ -13,6 +13,7 @@
 #include "common/clock.h"
 #include "common/control.h"
 #include "toolstack/command.h"
+#include "toolstack/processes.h"
 #include "toolstack/top.h"
 
 #define CALL_TIMEOUT_MS 15000
@@ -78,6 +79,7 @@ static struct top_disk *find_disk(
 static int take_domains(struct top *top, struct top_snapshot *snapshot)
 {
 	char *line, *rest, *text;
+	struct process_usage usage;
 	struct domain_line parsed;
 	int rc;
 
@@ -95,7 +97,9 @@ static int take_domains(struct top *top, struct top_snapshot *snapshot)
 			.domid = parsed.domid, .pid = parsed.pid, .cpu = NAN};
 		memcpy(domain->name, parsed.name, sizeof(domain->name));
 		memcpy(domain->kind, parsed.kind, sizeof(domain->kind));
-		process_usage(domain->pid, &domain->cpu_ticks, &domain->memory_bytes);
+		domain_usage(&parsed, &usage);
+		domain->cpu_ticks = usage.cpu_ticks;
+		domain->memory_bytes = (double)usage.memory_bytes;
 		snapshot->nr_domains++;
 	}
 	free(text);

@@ -4,6 +4,8 @@
 
 #include <stdlib.h>
 
+#include "common/vdev.h"
+
 #define BAR_WIDTH 25
 #define NSEC_PER_USEC_F 1e3
 

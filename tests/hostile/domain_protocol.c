@@ -473,6 +473,35 @@ static int control_words(int fd, const char *packet, size_t len)
 
 #define WORDS(fd, text) control_words(fd, text, sizeof(text))
 
+static void control_garbage_about_domains(int fd)
+{
+	CHECK(WORDS(fd, "domain-list\0domain=nobody") == -ENOENT);
+	CHECK(WORDS(fd, "domain-list\0domain=") == -ENOENT);
+	CHECK(WORDS(fd, "domain-rename") == -EINVAL);
+	CHECK(WORDS(fd, "domain-rename\0domain=protocol-self") == -EINVAL);
+	CHECK(WORDS(fd, "domain-rename\0domain=protocol-self\0name=a/b") == -EINVAL);
+	CHECK(WORDS(fd, "domain-rename\0domain=protocol-self\0name=protocol-self") == -EEXIST);
+	CHECK(WORDS(fd, "domain-rename\0domain=0\0name=zero") == -ENOENT);
+	CHECK(WORDS(fd, "domain-pause") == -EINVAL);
+	CHECK(WORDS(fd, "domain-pause\0domain=-1") == -ENOENT);
+	CHECK(WORDS(fd, "domain-unpause\0domain=0") == -ENOENT);
+	CHECK(WORDS(fd, "domain-destroy\0domain=0") == -ENOENT);
+	CHECK(WORDS(fd, "driver-restart\0name=protocol-self") == -EINVAL);
+	CHECK(WORDS(fd, "driver-restart\0name=") == -ENOENT);
+	CHECK(WORDS(fd, "driver-stop\0name=nobody") == -ENOENT);
+	CHECK(WORDS(fd, "block-attach\0domain=1\0vdev=xvda\0target=x\0backend=nobody") == -ENOENT);
+	CHECK(WORDS(fd, "block-attach\0domain=1\0vdev=xvda\0target=x\0backend=0") == -ENOENT);
+	CHECK(WORDS(fd, "block-attach\0domain=1\0vdev=0\0target=x\0backend=1") == -EINVAL);
+	CHECK(WORDS(fd, "block-attach\0domain=1\0vdev=xvd\0target=x\0backend=1") == -EINVAL);
+	CHECK(WORDS(fd, "block-attach\0domain=1\0vdev=xvda\0target=\0backend=1") == -EINVAL);
+	CHECK(WORDS(fd, "block-attach\0domain=1\0vdev=xvda\0target=x\0mode=rw\0backend=1") == -EINVAL);
+	CHECK(WORDS(fd, "block-attach\0domain=1\0vdev=xvda\0target=x\0weight=0\0backend=1") == -EINVAL);
+	CHECK(WORDS(fd, "block-list\0domain=99999999999") == -ENOENT);
+	CHECK(WORDS(fd, "block-detach\0domain=1") == -EINVAL);
+	CHECK(WORDS(fd, "block-detach\0domain=1\0vdev=xvda") == -ENOENT);
+	CHECK(WORDS(fd, "block-detach\0domain=1\0vdev=\0force=1") == -ENOENT);
+}
+
 static void control_garbage(void)
 {
 	static char packet[CONTROL_PACKET_MAX + 1];
@@ -509,6 +538,7 @@ static void control_garbage(void)
 	CHECK(WORDS(fd, "block-attach\0domain=99999999999\0disk=x\0vdev=xvda") == -ENOENT);
 	CHECK(WORDS(fd, "block-attach\0domain=-1\0disk=x\0vdev=xvda") == -ENOENT);
 	CHECK(WORDS(fd, "block-attach\0domain=1\0disk=nothing\0vdev=xvda") == -ENOENT);
+	control_garbage_about_domains(fd);
 	CHECK(WORDS(fd, "ping") == 0);
 	expect_unaffected();
 }

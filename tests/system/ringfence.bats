@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: MIT
-# The toolstack's command: exec, env, list, info; trace.bats has trace and top.
+# The toolstack's command: exec, env, usage; toolstack.bats has what xl does, trace.bats trace and top.
 
 load lib_domains
 
@@ -249,37 +249,6 @@ trapping() {
 	stop_hypervisor
 }
 
-# ---- list, info ----
-
-@test "list: domains and what they hold, as a table and as JSON" {
-	start_hypervisor
-	run -0 ringfence list
-	[ "${#lines[@]}" -eq 1 ]
-	run -0 ringfence list --json
-	[ "$(perl -MJSON::PP -e 'print scalar @{decode_json($ARGV[0])}' "$output")" = 0 ]
-	start_idle_domain alice
-	start_idle_domain bob
-	run -0 ringfence list
-	[ "${#lines[@]}" -eq 3 ]
-	matches "alice +${DOMIDS[alice]} guest +${PIDS[alice]} +0 +0 +0 +0"
-	run -0 ringfence list --json
-	run -0 perl -MJSON::PP -e 'print map { "$_->{name} $_->{domid} $_->{kind} $_->{pid} $_->{grants}\n" }
-		@{decode_json($ARGV[0])}' "$output"
-	[ "${lines[0]}" = "alice ${DOMIDS[alice]} guest ${PIDS[alice]} 0" ]
-	[ "${lines[1]}" = "bob ${DOMIDS[bob]} guest ${PIDS[bob]} 0" ]
-	stop_hypervisor
-}
-
-@test "info: the hypervisor, and how far domains are isolated" {
-	start_hypervisor
-	run -0 ringfence info
-	has "pid: $HYPERVISOR_PID"
-	has "domains: 0"
-	has "$RINGFENCE_RUN"
-	has "isolation: "
-	stop_hypervisor
-}
-
 # ---- usage ----
 
 @test "usage: wrong arguments end with status 2 and say what is wrong" {
@@ -298,13 +267,17 @@ trapping() {
 		run -2 ringfence exec $option
 	done
 	run -2 ringfence exec --verbose=x true
-	for command in env list info top; do
+	for command in env info top; do
 		run -2 ringfence $command surplus
 		has "Try 'ringfence $command --help'"
 		run -2 ringfence $command --no-such-option
 	done
-	run -2 ringfence list --json --json
 	stop_hypervisor
+}
+
+# The names of all subcommands.
+commands() {
+	"$RF_BIN/ringfence" help | sed -n 's/^  \([a-z][a-z-]*\) .*/\1/p'
 }
 
 @test "usage: help and version need no hypervisor, everything else says that none runs" {
@@ -312,10 +285,11 @@ trapping() {
 		run -0 ringfence $option
 		[ -n "$output" ]
 	done
-	for command in exec env list info top trace; do
-		run -0 ringfence $command --help
+	[ "$(commands | wc -l)" -ge 20 ]
+	for command in $(commands); do
+		run -0 ringfence "$command" --help
 		has "Usage: ringfence $command"
-		run -0 ringfence $command -h
+		run -0 ringfence "$command" -h
 	done
 	for command in "exec true" env list info "top --batch" trace; do
 		# shellcheck disable=SC2086 # words
@@ -335,10 +309,16 @@ trapping() {
 }
 
 @test "usage: --help and the manual page name the same options" {
-	for command in "" exec env list info top trace; do
+	for command in "" $(commands); do
 		"$RF_BIN/ringfence" $command --help
 	done | grep -o -e '--[a-z][a-z-]*' | sort -u >help
 	sed 's/\\-/-/g; s/\\f.//g' "$ROOT/docs/man/ringfence.1" | grep -o -e '--[a-z][a-z-]*' | sort -u >man
 	[ -s help ]
 	diff help man
+	for command in $(commands); do
+		grep -q "^\.SS ringfence $command\$" <(sed 's/\\-/-/g' "$ROOT/docs/man/ringfence.1") || {
+			echo "the manual page has no section on $command"
+			false
+		}
+	done
 }

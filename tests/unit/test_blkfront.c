@@ -5,6 +5,8 @@
 #include <pthread.h>
 #include <unistd.h>
 
+#include "common/vdev.h"
+
 #define ALL_POLICIES(policy)                                                                       \
 	for (enum rf_blk_wait_policy policy = RF_BLK_WAIT_ADAPTIVE; policy <= RF_BLK_WAIT_IDDR;    \
 		policy++)

@@ -413,11 +413,42 @@ static int request_disk_list(void)
 	return CONTROL("disk-list");
 }
 
+static int request_specified_disk(void)
+{
+	return CONTROL("block-attach\0domain=2\0vdev=xvda\0target=/dev/null\0backend=one\0mode=w");
+}
+
+static int request_block_list(void)
+{
+	return CONTROL("block-list");
+}
+
+static int request_one_domain(void)
+{
+	return CONTROL("domain-list\0domain=two");
+}
+
+static int request_rename(void)
+{
+	return CONTROL("domain-rename\0domain=two\0name=a-longer-name-than-it-has");
+}
+
+static int request_info(void)
+{
+	return CONTROL("info");
+}
+
+static int request_dmesg(void)
+{
+	return CONTROL("dmesg\0clear=1");
+}
+
 static void a_domain_without_memory_leaves_nothing(void **state)
 {
 	(void)state;
 	fail_each(request_domain, HYPERCALL_PORT_SEQPACKET);
 	fail_each(request_domain_create, HYPERCALL_PORT_SEQPACKET);
+	fail_each(request_rename, HYPERCALL_PORT_SEQPACKET);
 }
 
 static void a_disk_without_memory_leaves_nothing(void **state)
@@ -425,6 +456,7 @@ static void a_disk_without_memory_leaves_nothing(void **state)
 	(void)state;
 	fail_each(request_disk_define, HYPERCALL_PORT_SEQPACKET);
 	fail_each(request_block_attach, HYPERCALL_PORT_SEQPACKET);
+	fail_each(request_specified_disk, HYPERCALL_PORT_SEQPACKET);
 }
 
 static void a_list_without_memory_is_refused(void **state)
@@ -432,6 +464,10 @@ static void a_list_without_memory_is_refused(void **state)
 	(void)state;
 	fail_each(request_domain_list, HYPERCALL_PORT_SEQPACKET);
 	fail_each(request_disk_list, HYPERCALL_PORT_SEQPACKET);
+	fail_each(request_block_list, HYPERCALL_PORT_SEQPACKET);
+	fail_each(request_one_domain, HYPERCALL_PORT_SEQPACKET);
+	fail_each(request_info, HYPERCALL_PORT_SEQPACKET);
+	fail_each(request_dmesg, HYPERCALL_PORT_SEQPACKET);
 }
 
 static int request_connection(void)

@@ -25,6 +25,7 @@
 #include "hypervisor/grant.h"
 #include "hypervisor/grant_internal.h"
 #include "hypervisor/hypercall.h"
+#include "hypervisor/shm_nodes.h"
 #include "hypervisor/store_server.h"
 #include "hypervisor/vbd.h"
 
@@ -184,6 +185,19 @@ static inline unsigned int channel_fds(const struct domain *dom)
 	return nr_fds;
 }
 
+/* Shared areas that it pays for. */
+static inline unsigned int area_fds(const struct domain *dom)
+{
+	unsigned int nr_fds = 0;
+
+	for (const struct shm_area *area = hv.shm_areas; area; area = area->next) {
+		MUST((area->payer != NULL) == (area->memfd >= 0));
+		MUST(area->nr_mappings == list_length(&area->mappings) && area->nr_mappings > 0);
+		nr_fds += area->payer == dom;
+	}
+	return nr_fds;
+}
+
 /* The counts of a domain whose connections are all in its list agree with what it holds. */
 static inline void check_domain(const struct domain *dom)
 {
@@ -206,7 +220,7 @@ static inline void check_domain(const struct domain *dom)
 	MUST(list_length(&dom->store_conns) == dom->nr_store_conns);
 	MUST(dom->nr_hypercall_conns <= hv.limits.nr_connections);
 	nr_fds += dom->hypercall_path_fd >= 0 ? FDS_OF_PATHS : 0;
-	nr_fds += channel_fds(dom) + dom->nr_store_conns;
+	nr_fds += channel_fds(dom) + area_fds(dom) + dom->nr_store_conns;
 	MUST(nr_fds == dom->nr_fds);
 }
 

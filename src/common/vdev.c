@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Virtual-device numbers from names, as xen-vbd-interface(7) lays them out. */
-#include "blkfront/xenbus.h"
+#include "common/vdev.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "common/parse.h"
@@ -59,4 +60,22 @@ int vdev_parse(const char *name, uint32_t *vdev)
 		return -EINVAL;
 	*vdev = (uint32_t)number;
 	return 0;
+}
+
+const char *vdev_name(unsigned int device, char *text, size_t size)
+{
+	unsigned int disk;
+
+	if (device >> 8 == 202 && !(device & 15)) {
+		snprintf(text, size, "xvd%c", 'a' + (int)(device >> 4 & 15));
+		return text;
+	}
+	disk = device >> 8 & 0xfffff;
+	if (device >> 28 != 1 || device & 0xff || disk >= 26 + 26 * 26)
+		snprintf(text, size, "%u", device);
+	else if (disk < 26)
+		snprintf(text, size, "xvd%c", 'a' + (int)disk);
+	else
+		snprintf(text, size, "xvd%c%c", 'a' + (int)(disk / 26 - 1), 'a' + (int)(disk % 26));
+	return text;
 }
