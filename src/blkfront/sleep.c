@@ -298,7 +298,10 @@ int blk_wait_asleep(struct blk_waiter *w, uint64_t since_ns)
 void blk_check_alive(struct blk_waiter *w)
 {
 	join(w, 1);
-	if (leads(&w->members[0]))
+	if (leads(&w->members[0])) {
+		/* An event that is still due would hide that nothing else is. */
+		blk_events_settle(w->queue);
 		blk_events_wait(w, &w->queue, 1, 0);
+	}
 	leave(w);
 }
