@@ -587,7 +587,7 @@ int worker_create(const struct worker_config *config, struct worker **out)
 	buffers_init(&worker->buffers);
 	/* The other policies ask nobody how long. */
 	if (config->policy == WORKER_ADAPTIVE)
-		wake = poll_window_measure_wake();
+		wake = poll_wake_measure();
 	poll_window_init_within(&worker->disk_windows[0], wake);
 	/* Whoever sends so seldom is asleep as well, and does not poll meanwhile. */
 	poll_window_init_between(&worker->disk_windows[1], wake);

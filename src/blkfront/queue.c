@@ -37,7 +37,7 @@ static void queue_init(struct blk_queue *queue, struct rf_blk *blk, unsigned int
 	list_init(&queue->sleepers);
 	/* The other policies ask nobody how long. */
 	if (blk->options.wait_policy == RF_BLK_WAIT_ADAPTIVE)
-		wake = poll_window_measure_wake();
+		wake = poll_wake_measure();
 	poll_window_init_within(&queue->windows[0], wake);
 	poll_window_init_woken(&queue->windows[1], wake);
 	pthread_mutex_init(&queue->ring_lock, NULL);

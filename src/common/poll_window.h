@@ -22,14 +22,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/poll_wake.h"
+
 #define POLL_WINDOW_BUCKETS 64u	 /* four to a power of two */
 #define POLL_WINDOW_FIRST_NS 256u /* where the first bucket ends */
-
-/* What it costs that one thread sleeps and another wakes it, and the same back. */
-struct poll_wake {
-	uint32_t trip_ns; /* time until the answer is there */
-	uint32_t cpu_ns;  /* processor time of both */
-};
 
 struct poll_window {
 	struct poll_wake wake; /* what of it counts */
@@ -44,7 +40,7 @@ struct poll_window {
 };
 
 /*
- * For a kind of wait; wake is what poll_window_measure_wake says. How much of it a sleep costs:
+ * For a kind of wait; wake is what poll_wake_measure says. How much of it a sleep costs:
  *
  * within: in the middle of a request, where everybody waits and processors go to sleep: all of it,
  *	and one way more for the other end, which polls meanwhile.
@@ -105,12 +101,5 @@ static inline int poll_crowd_is(const struct poll_crowd *crowd, uint64_t now_ns)
 {
 	return now_ns < atomic_load_explicit(&crowd->until_ns, memory_order_relaxed);
 }
-
-/*
- * What a wake-up costs here, measured for a few milliseconds, once for a process, at the first call:
- * two threads, on two processors if there are two, wake each other through eventfds. trip_ns is
- * between 4 000 and 120 000, cpu_ns at most as much. Any thread.
- */
-struct poll_wake poll_window_measure_wake(void);
 
 #endif
