@@ -149,7 +149,7 @@ start_holding() {
 @test "disk: hold ends with the disk" {
 	start_back_end
 	start_holding
-	control shutdown
+	control driver-stop name=blkback
 	wait_for_end "$HOLDER" "$BOUND"
 	[ "$status" -eq 1 ]
 	grep "the disk went away after" hold.out
