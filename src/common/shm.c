@@ -18,10 +18,7 @@ const char *shm_role_name(enum shm_role role)
 	return roles[role];
 }
 
-static int fail(char *error, size_t size, int rc, const char *fmt, ...)
-	__attribute__((format(printf, 4, 5)));
-
-static int fail(char *error, size_t size, int rc, const char *fmt, ...)
+int shm_fail(char *error, size_t size, int rc, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -40,20 +37,20 @@ static int check_numbers(const struct shm_spec *spec, char *error, size_t error_
 
 	for (size_t i = 0; i < sizeof(aligned) / sizeof(aligned[0]); i++) {
 		if (aligned[i].value % SHM_PAGE_SIZE)
-			return fail(error, error_size, -EINVAL,
+			return shm_fail(error, error_size, -EINVAL,
 				"area %" PRIu32 ": %s 0x%" PRIx64
 				" is not a multiple of the page size (0x%x)",
 				spec->id, aligned[i].name, aligned[i].value, SHM_PAGE_SIZE);
 	}
 	if (spec->size == 0)
-		return fail(error, error_size, -EINVAL, "area %" PRIu32 ": the range is empty",
+		return shm_fail(error, error_size, -EINVAL, "area %" PRIu32 ": the range is empty",
 			spec->id);
 	if (spec->role != SHM_BORROWER && spec->offset)
-		return fail(error, error_size, -EINVAL,
+		return shm_fail(error, error_size, -EINVAL,
 			"area %" PRIu32 ": only a borrower has an offset", spec->id);
 	if (spec->begin < SHM_ADDRESS_MIN || spec->begin > SHM_ADDRESS_MAX ||
 		spec->size > SHM_ADDRESS_MAX - spec->begin)
-		return fail(error, error_size, -ERANGE,
+		return shm_fail(error, error_size, -ERANGE,
 			"area %" PRIu32 ": 0x%" PRIx64 ", 0x%" PRIx64
 			" bytes long, is not within the addresses that a program has (0x%" PRIx64
 			"-0x%" PRIx64 ")",
@@ -70,19 +67,19 @@ int shm_spec_check(const struct shm_spec *specs, unsigned int nr_specs, const st
 		return rc;
 	for (unsigned int i = 0; i < nr_specs; i++) {
 		if (specs[i].id == more->id)
-			return fail(error, error_size, -EEXIST,
+			return shm_fail(error, error_size, -EEXIST,
 				"area %" PRIu32 " is named twice", more->id);
 		/* Neither sum exceeds SHM_ADDRESS_MAX. */
 		if (more->begin < specs[i].begin + specs[i].size &&
 			specs[i].begin < more->begin + more->size)
-			return fail(error, error_size, -EEXIST,
+			return shm_fail(error, error_size, -EEXIST,
 				"area %" PRIu32 " (0x%" PRIx64 "-0x%" PRIx64
 				") overlaps area %" PRIu32 " (0x%" PRIx64 "-0x%" PRIx64 ")",
 				more->id, more->begin, more->begin + more->size, specs[i].id,
 				specs[i].begin, specs[i].begin + specs[i].size);
 	}
 	if (nr_specs >= SHM_PER_DOMAIN_MAX)
-		return fail(error, error_size, -E2BIG,
+		return shm_fail(error, error_size, -E2BIG,
 			"a domain can have at most %u shared areas", SHM_PER_DOMAIN_MAX);
 	return 0;
 }

@@ -48,6 +48,10 @@ void shm_spec_print(const struct shm_spec *spec, char *text, size_t size);
 /* The other way round. Checks nothing but the syntax. 0 or -EINVAL. */
 int shm_spec_parse(const char *text, struct shm_spec *spec) __attribute__((warn_unused_result));
 
+/* Puts a message into error and returns rc: for functions that tell what is wrong. */
+int shm_fail(char *error, size_t size, int rc, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+
 /* "any", "owner", "borrower". */
 const char *shm_role_name(enum shm_role role);
 

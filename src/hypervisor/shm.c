@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -41,25 +40,12 @@ static unsigned int nr_areas(const struct hypervisor *hv)
 
 /* ---- checks ---- */
 
-static int fail(char *error, size_t size, int rc, const char *fmt, ...)
-	__attribute__((format(printf, 4, 5)));
-
-static int fail(char *error, size_t size, int rc, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(error, size, fmt, ap);
-	va_end(ap);
-	return rc;
-}
-
 /* The area has lost its owner: who may not be given what is in it is told who keeps it. */
 static int refuse_orphan(const struct shm_area *area, char *error, size_t error_size)
 {
 	const struct domain *dom = list_first(&area->mappings, struct shm_mapping, area_link)->dom;
 
-	return fail(error, error_size, -ESTALE,
+	return shm_fail(error, error_size, -ESTALE,
 		"area %" PRIu32 ": its owner has ended, and %s (domain %u)%s still uses its memory; "
 		"it can be had again when that has ended",
 		area->id, dom->name, dom->id, area->nr_mappings > 1 ? ", among others," : "");
@@ -71,19 +57,19 @@ static int check_borrower(const struct shm_area *area, const struct shm_spec *sp
 	if (!area->owner)
 		return refuse_orphan(area, error, error_size);
 	if (whole && spec->size != area->size)
-		return fail(error, error_size, -EINVAL,
+		return shm_fail(error, error_size, -EINVAL,
 			"area %" PRIu32 ": the range has 0x%" PRIx64
 			" bytes, but the area, which %s (domain %u) owns, has 0x%" PRIx64,
 			area->id, spec->size, area->owner->name, area->owner->id, area->size);
 	if (spec->offset > area->size || spec->size > area->size - spec->offset)
-		return fail(error, error_size, -EINVAL,
+		return shm_fail(error, error_size, -EINVAL,
 			"area %" PRIu32 ": 0x%" PRIx64 " bytes at offset 0x%" PRIx64
 			" are beyond its end; %s (domain %u), its owner, made it 0x%" PRIx64
 			" bytes long",
 			area->id, spec->size, spec->offset, area->owner->name, area->owner->id,
 			area->size);
 	if (spec->writable && !area->lends_writable)
-		return fail(error, error_size, -EACCES,
+		return shm_fail(error, error_size, -EACCES,
 			"area %" PRIu32 ": %s (domain %u), its owner, permits others only to read; "
 			"ask for prot=ro",
 			area->id, area->owner->name, area->owner->id);
@@ -98,7 +84,7 @@ static int check_adopter(const struct shm_area *area, const struct shm_spec *spe
 		return refuse_orphan(area, error, error_size);
 	if (spec->size == area->size)
 		return 0;
-	return fail(error, error_size, -EINVAL,
+	return shm_fail(error, error_size, -EINVAL,
 		"area %" PRIu32 ": the range has 0x%" PRIx64
 		" bytes, but the area, which has lost its owner, has 0x%" PRIx64,
 		area->id, spec->size, area->size);
@@ -114,18 +100,18 @@ static int check_one(const struct shm_area *area, const struct shm_spec *spec, b
 	if (area && !area->owner)
 		return refuse_orphan(area, error, error_size);
 	if (area)
-		return fail(error, error_size, -EEXIST,
+		return shm_fail(error, error_size, -EEXIST,
 			"area %" PRIu32 " has an owner already: %s (domain %u)", area->id,
 			area->owner->name, area->owner->id);
 	if (spec->role == SHM_BORROWER)
-		return fail(error, error_size, -ENOENT,
+		return shm_fail(error, error_size, -ENOENT,
 			"area %" PRIu32 " has no owner yet: create the domain that owns it first",
 			spec->id);
 	return 0;
 }
 
-static int check_all(struct hypervisor *hv, struct shm_spec *specs, unsigned int nr_specs, bool adopt,
-	char *error, size_t error_size)
+static int check_all(struct hypervisor *hv, struct shm_spec *specs, unsigned int nr_specs,
+	bool adopt, char *error, size_t error_size)
 {
 	unsigned int nr_new = 0;
 
@@ -142,7 +128,7 @@ static int check_all(struct hypervisor *hv, struct shm_spec *specs, unsigned int
 		nr_new += !area;
 	}
 	if (nr_new && nr_new + nr_areas(hv) > SHM_AREAS_MAX)
-		return fail(error, error_size, -ENOSPC,
+		return shm_fail(error, error_size, -ENOSPC,
 			"there are too many shared areas: %u are the limit of all domains together",
 			SHM_AREAS_MAX);
 	return 0;
@@ -346,12 +332,12 @@ int shm_attach(struct domain *dom, struct shm_spec *specs, unsigned int nr_specs
 	int rc;
 
 	if (dom->shm_mappings)
-		return fail(error, error_size, -EBUSY, "%s has its shared areas already", dom->name);
+		return shm_fail(error, error_size, -EBUSY, "%s has its shared areas already", dom->name);
 	rc = check_all(dom->hv, specs, nr_specs, adopt, error, error_size);
 	for (unsigned int i = 0; rc == 0 && i < nr_specs; i++) {
 		rc = attach_one(dom, &specs[i]);
 		if (rc)
-			fail(error, error_size, rc, "area %" PRIu32 ": %s", specs[i].id,
+			shm_fail(error, error_size, rc, "area %" PRIu32 ": %s", specs[i].id,
 				strerror(-rc));
 	}
 	if (rc)
