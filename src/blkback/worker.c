@@ -60,6 +60,7 @@ struct worker {
 	unsigned int nr_polled;
 	struct queue **by_port;
 	unsigned int nr_ports;
+	unsigned int nr_attached; /* queues in by_port */
 	bool events_left; /* the event channel descriptor was not drained */
 	bool blocked; /* rings have requests that the scheduler would not take */
 	bool stopping, lost;
@@ -214,21 +215,29 @@ static void disarm_all(struct worker *worker)
 static void events_readable(void *data)
 {
 	struct worker *worker = data;
+	evtchn_port_t taken[EVENTS_MAX];
 	xenevtchn_port_or_error_t port;
+	unsigned int nr, nr_ours = 0;
 
-	worker->events_left = false;
-	for (int i = 0; i < EVENTS_MAX; i++) {
+	for (nr = 0; nr < EVENTS_MAX; nr++) {
+		/* The others are masked until all are taken: if these are all, nobody needs to be asked. */
+		if (nr_ours && nr_ours == worker->nr_attached)
+			break;
 		port = xenevtchn_pending(worker->xce);
 		if (port < 0) {
 			if (errno != EAGAIN && errno != EINTR)
 				worker->lost = true;
-			return;
+			break;
 		}
-		if ((unsigned int)port < worker->nr_ports && worker->by_port[port])
+		taken[nr] = (evtchn_port_t)port;
+		if ((unsigned int)port < worker->nr_ports && worker->by_port[port]) {
 			worker_poll(worker, worker->by_port[port]);
-		xenevtchn_unmask(worker->xce, (evtchn_port_t)port);
+			nr_ours++;
+		}
 	}
-	worker->events_left = true;
+	worker->events_left = nr == EVENTS_MAX;
+	while (nr)
+		xenevtchn_unmask(worker->xce, taken[--nr]);
 }
 
 static void wake_readable(void *data)
@@ -266,8 +275,10 @@ static void finish_detach(struct worker *worker, struct queue *queue)
 		list_del(&queue->unpushed_link);
 		queue_push(queue);
 	}
-	if (queue->config.port < worker->nr_ports && worker->by_port[queue->config.port] == queue)
+	if (queue->config.port < worker->nr_ports && worker->by_port[queue->config.port] == queue) {
 		worker->by_port[queue->config.port] = NULL;
+		worker->nr_attached--;
+	}
 	if (queue->client)
 		sched_remove(queue);
 	queue->detached(queue);
@@ -283,6 +294,7 @@ static void attach(struct worker *worker, struct queue *queue)
 		return;
 	}
 	worker->by_port[queue->config.port] = queue;
+	worker->nr_attached++;
 	worker_poll(worker, queue);
 }
 

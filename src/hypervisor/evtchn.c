@@ -124,26 +124,44 @@ static void raise_event(int efd)
 }
 
 /*
+ * A set waited for by another one: each write makes that ready. edge: also if what made the set
+ * ready before was never taken.
+ */
+static bool set_can_be_waited_for(const struct channel *channel, int set, bool edge)
+{
+	struct epoll_event ev[HYPERCALL_WAIT_EVENTS];
+	int outer = epoll_create1(EPOLL_CLOEXEC);
+	bool ok;
+
+	ev[0] = (struct epoll_event){.events = edge ? EPOLLIN | EPOLLET : EPOLLIN};
+	ok = outer >= 0 && epoll_ctl(outer, EPOLL_CTL_ADD, set, ev) == 0;
+	for (int i = 0; ok && i < 4; i++) {
+		ok = epoll_wait(outer, ev, 1, 0) == 0;
+		raise_event(i < 2 ? channel->fd[0] : channel->wake_fd[0]);
+		ok = ok && epoll_wait(outer, ev, 1, 0) == 1 &&
+			(edge || epoll_wait(set, ev, HYPERCALL_WAIT_EVENTS, 0) == 1);
+	}
+	if (outer >= 0)
+		close(outer);
+	return ok;
+}
+
+/*
  * Eventfds qualify if every write to one wakes an edge-triggered waiter, although nobody ever
  * reads its counter, and if the set that waits for it can itself be waited for.
  */
 static bool wait_set_works(const struct channel *channel)
 {
-	struct epoll_event ev[HYPERCALL_WAIT_EVENTS], outer_ev = {.events = EPOLLIN};
-	int set = open_wait_set(channel, 0), outer = epoll_create1(EPOLL_CLOEXEC);
-	bool ok = set >= 0 && outer >= 0 && epoll_ctl(outer, EPOLL_CTL_ADD, set, &outer_ev) == 0;
+	struct epoll_event ev[HYPERCALL_WAIT_EVENTS];
+	int set = open_wait_set(channel, 0);
+	bool ok;
 
-	ok = ok && epoll_wait(set, ev, HYPERCALL_WAIT_EVENTS, 0) == HYPERCALL_WAIT_EVENTS;
-	for (int i = 0; ok && i < 4; i++) {
-		ok = epoll_wait(outer, ev, 1, 0) == 0;
-		raise_event(i < 2 ? channel->fd[0] : channel->wake_fd[0]);
-		ok = ok && epoll_wait(outer, ev, 1, 0) == 1 &&
-			epoll_wait(set, ev, HYPERCALL_WAIT_EVENTS, 0) == 1;
-	}
-	if (set >= 0)
-		close(set);
-	if (outer >= 0)
-		close(outer);
+	if (set < 0)
+		return false;
+	ok = epoll_wait(set, ev, HYPERCALL_WAIT_EVENTS, 0) == HYPERCALL_WAIT_EVENTS &&
+		set_can_be_waited_for(channel, set, false) &&
+		set_can_be_waited_for(channel, set, true);
+	close(set);
 	return ok;
 }
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * libxenevtchn with the semantics of xenevtchn.h. The handle's descriptor is an epoll set with one
- * one-shot entry for each port: an entry that fired is silent until unmask re-arms it, which is
- * the masking that the header describes.
+ * libxenevtchn with the semantics of xenevtchn.h. The handle's descriptor is an epoll set with an
+ * entry for each port. Where the descriptor blocks, entries are one-shot: one that fired is silent
+ * until unmask re-arms it, which is the masking that the header describes. Where it does not, ports
+ * are masked here, and an event costs one system call instead of three.
  *
  * An eventfd port is waited for through an epoll set of its own, made by the hypervisor, which is
  * ready from a notification until we take its events. docs/design/event-channels.md explains why.
@@ -11,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -21,17 +23,28 @@
 
 #define DRAIN_MAX 64 /* bytes taken from a socket port at a time: more than that is a storm */
 
+/* What the port's entry in the handle's set does. */
+enum arming {
+	ARMED_ONCE, /* fires once and is disarmed; what made it fire is then taken */
+	ARMED_EDGE, /* fires with every notification, and nothing is taken */
+	DISARMED,
+};
+
 struct port {
 	bool bound;
 	bool dead; /* the peer shut its end down: nothing will ever come */
+	bool masked;
 	uint32_t kind;
+	enum arming arming;
 	int rx, tx;   /* the port's set and the peer's eventfd; or the same socket twice */
 };
 
 struct xenevtchn_handle {
 	struct link link;
 	int epoll_fd;
-	pthread_mutex_t lock; /* the table of ports */
+	atomic_bool asked;    /* whether epoll_fd has O_NONBLOCK; relaxed: who asks twice loses nothing */
+	pthread_mutex_t lock; /* what follows */
+	bool nonblock;	      /* it had when we asked */
 	struct port *ports;   /* by number */
 	uint32_t nr_slots;
 };
@@ -138,6 +151,49 @@ static void drain(struct port *port)
 		port->dead = true;
 }
 
+/* ---- masking ---- */
+
+static int set_entry(xenevtchn_handle *xce, uint32_t number, const struct port *port, uint32_t events)
+{
+	struct epoll_event ev = {.events = events, .data.u32 = number};
+
+	return epoll_ctl(xce->epoll_fd, EPOLL_CTL_MOD, port->rx, &ev);
+}
+
+/*
+ * A masked port may make an edge-triggered set ready once more, for an event that is not handed out
+ * yet. Who does not block is told EAGAIN then; somebody else would sleep, so there it is not done. A
+ * socket has to be drained, so that its queue does not fill.
+ */
+static bool is_edge(const xenevtchn_handle *xce, const struct port *port)
+{
+	return xce->nonblock && port->kind == HYPERCALL_PORT_EVENTFD;
+}
+
+/* A notification that was not taken yet makes it fire at once. Lock held. */
+static int arm(xenevtchn_handle *xce, uint32_t number, struct port *port)
+{
+	bool edge = is_edge(xce, port);
+
+	if (set_entry(xce, number, port, EPOLLIN | (edge ? EPOLLET : EPOLLONESHOT)) < 0)
+		return -1;
+	port->arming = edge ? ARMED_EDGE : ARMED_ONCE;
+	return 0;
+}
+
+/* Asks again whether who calls us wants to be blocked. */
+static bool ask_nonblock(xenevtchn_handle *xce)
+{
+	int flags = fcntl(xce->epoll_fd, F_GETFL);
+	bool nonblock = flags >= 0 && (flags & O_NONBLOCK);
+
+	pthread_mutex_lock(&xce->lock);
+	xce->nonblock = nonblock;
+	pthread_mutex_unlock(&xce->lock);
+	atomic_store_explicit(&xce->asked, true, memory_order_relaxed);
+	return nonblock;
+}
+
 /* ---- binding ---- */
 
 static int reserve_slot(xenevtchn_handle *xce, uint32_t number)
@@ -164,6 +220,7 @@ static int add_port(xenevtchn_handle *xce, uint32_t number, struct port *port, b
 	int rc = -1;
 
 	port->bound = true;
+	port->arming = ARMED_ONCE;
 	/* A fresh set starts out ready, as Xen wants it of an interdomain port only. */
 	if (!pending)
 		drain(port);
@@ -278,20 +335,38 @@ RF_EXPORT int xenevtchn_notify(xenevtchn_handle *xce, evtchn_port_t number)
 	return n < 0 ? -1 : 0;
 }
 
-/* Takes the event of a port that the set reported. False if it is not bound any more. */
+/*
+ * The port's entry fired. True if that is an event for the caller, who has the port masked then.
+ * Lock held.
+ */
+static bool fired(xenevtchn_handle *xce, uint32_t number, struct port *port)
+{
+	if (port->arming == ARMED_EDGE && !port->masked && is_edge(xce, port)) {
+		port->masked = true;
+		return true;
+	}
+	/* One-shot entries are disarmed by now. An edge that is not wanted is kept for unmask. */
+	if (port->arming == ARMED_EDGE)
+		set_entry(xce, number, port, 0);
+	port->arming = DISARMED;
+	if (port->masked)
+		return false;
+	port->masked = true;
+	drain(port);
+	if (port->dead)
+		epoll_ctl(xce->epoll_fd, EPOLL_CTL_DEL, port->rx, NULL);
+	return true;
+}
+
+/* The set reported a port. False if it is not bound any more, or masked. */
 static bool take_event(xenevtchn_handle *xce, uint32_t number)
 {
 	struct port *port;
-	bool taken = false;
+	bool taken;
 
 	pthread_mutex_lock(&xce->lock);
 	port = find_port(xce, number);
-	if (port) {
-		drain(port);
-		if (port->dead)
-			epoll_ctl(xce->epoll_fd, EPOLL_CTL_DEL, port->rx, NULL);
-		taken = true;
-	}
+	taken = port && fired(xce, number, port);
 	pthread_mutex_unlock(&xce->lock);
 	return taken;
 }
@@ -301,13 +376,15 @@ RF_EXPORT xenevtchn_port_or_error_t xenevtchn_pending(xenevtchn_handle *xce)
 	struct epoll_event ev;
 	int timeout_ms = 0, n;
 
+	if (!atomic_load_explicit(&xce->asked, memory_order_relaxed))
+		ask_nonblock(xce);
 	for (;;) {
 		n = epoll_wait(xce->epoll_fd, &ev, 1, timeout_ms);
 		if (n < 0)
 			return -1;
 		if (n == 0) {
 			/* Asked only now: most calls come when there is an event. */
-			if (fcntl(xce->epoll_fd, F_GETFL) & O_NONBLOCK) {
+			if (ask_nonblock(xce)) {
 				errno = EAGAIN;
 				return -1;
 			}
@@ -320,19 +397,21 @@ RF_EXPORT xenevtchn_port_or_error_t xenevtchn_pending(xenevtchn_handle *xce)
 		}
 		if (take_event(xce, ev.data.u32))
 			return (xenevtchn_port_or_error_t)ev.data.u32;
+		timeout_ms = 0;
 	}
 }
 
 RF_EXPORT int xenevtchn_unmask(xenevtchn_handle *xce, evtchn_port_t number)
 {
-	struct epoll_event ev = {.events = EPOLLIN | EPOLLONESHOT, .data.u32 = number};
 	struct port *port;
 	int rc = -1;
 
 	pthread_mutex_lock(&xce->lock);
 	port = find_port(xce, number);
-	if (port)
-		rc = port->dead ? 0 : epoll_ctl(xce->epoll_fd, EPOLL_CTL_MOD, port->rx, &ev);
+	if (port) {
+		port->masked = false;
+		rc = port->dead || port->arming != DISARMED ? 0 : arm(xce, number, port);
+	}
 	pthread_mutex_unlock(&xce->lock);
 	return rc;
 }

@@ -123,6 +123,79 @@ static void pending_does_not_block_if_told(void)
 	leave_both();
 }
 
+static void set_nonblock(xenevtchn_handle *ev, bool nonblock)
+{
+	CHECK(fcntl(xenevtchn_fd(ev), F_SETFL, nonblock ? O_NONBLOCK : 0) == 0);
+}
+
+/* Who does not block is told in vain at most once that something came to a masked port. */
+static void masked_without_blocking(void)
+{
+	enter_bound();
+	set_nonblock(b.ev, true);
+	for (int i = 0; i < 3; i++) {
+		notify(&a, port_a);
+		expect_event(b.ev, port_b);
+		CHECK_FAILS(xenevtchn_pending(b.ev) < 0, EAGAIN);
+		notify(&a, port_a);
+		notify(&a, port_a);
+		CHECK_FAILS(xenevtchn_pending(b.ev) < 0, EAGAIN);
+		expect_silence(b.ev);
+		notify(&a, port_a);
+		expect_silence(b.ev);
+		unmask(&b, port_b);
+		expect_event(b.ev, port_b);
+		unmask(&b, port_b);
+		expect_silence(b.ev);
+		unmask(&b, port_b);
+		expect_silence(b.ev);
+	}
+	leave_both();
+}
+
+/* The unmasked port is heard though nobody took what came to the masked one. */
+static void masked_beside_another(void)
+{
+	int other_a, other_b;
+
+	enter_bound();
+	set_nonblock(b.ev, true);
+	bind_pair(&a, &b, &other_a, &other_b);
+	notify(&a, port_a);
+	expect_event(b.ev, port_b);
+	unmask(&b, port_b);
+	notify(&a, port_a);
+	expect_event(b.ev, port_b);
+	notify(&a, port_a);
+	notify(&a, other_a);
+	expect_event(b.ev, other_b);
+	CHECK_FAILS(xenevtchn_pending(b.ev) < 0, EAGAIN);
+	unmask(&b, port_b);
+	expect_event(b.ev, port_b);
+	CHECK(xenevtchn_unbind(a.ev, (evtchn_port_t)other_a) == 0);
+	CHECK(xenevtchn_unbind(b.ev, (evtchn_port_t)other_b) == 0);
+	leave_both();
+}
+
+/* Blocking, not blocking, blocking again: nothing is lost or made up on the way. */
+static void blocking_changes(void)
+{
+	enter_bound();
+	for (int i = 0; i < 6; i++) {
+		set_nonblock(b.ev, i % 2);
+		notify(&a, port_a);
+		expect_event(b.ev, port_b);
+		unmask(&b, port_b);
+		notify(&a, port_a);
+		expect_event(b.ev, port_b);
+		if (i % 2)
+			CHECK_FAILS(xenevtchn_pending(b.ev) < 0, EAGAIN);
+		unmask(&b, port_b);
+		expect_silence(b.ev);
+	}
+	leave_both();
+}
+
 static void many_ports(void)
 {
 	enum { NR = 100 };
@@ -701,6 +774,9 @@ int main(int argc, char **argv)
 		{"masked-until-unmask", masked_until_unmask},
 		{"events-coalesce", events_coalesce},
 		{"pending-does-not-block-if-told", pending_does_not_block_if_told},
+		{"masked-without-blocking", masked_without_blocking},
+		{"masked-beside-another", masked_beside_another},
+		{"blocking-changes", blocking_changes},
 		{"many-ports", many_ports},
 		{"wrong-ports", wrong_ports},
 		{"to-itself", to_itself},

@@ -136,6 +136,15 @@ events() { # SCENARIO
 	events pending-does-not-block-if-told
 }
 
+@test "events: masked ports where the descriptor does not block" {
+	events masked-without-blocking
+	events masked-beside-another
+}
+
+@test "events: a descriptor that blocks, does not, and does again" {
+	events blocking-changes
+}
+
 @test "events: a hundred ports on one handle" {
 	events many-ports
 }
