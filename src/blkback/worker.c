@@ -45,6 +45,7 @@ struct idle_wait {
 	struct poll_window *window;
 	uint64_t start_ns;	/* known once the quick rounds are over */
 	bool slept;
+	unsigned int nr_in_flight; /* at the disk when it began */
 	unsigned int nr_quick;	/* waits that ended before that, not noted yet */
 };
 
@@ -404,7 +405,8 @@ static void go_to_sleep(struct worker *worker)
 /* Waits for the disk and waits for guests have little to do with each other. */
 static void wait_begin(struct worker *worker)
 {
-	worker->wait.window = worker->aio->nr_in_flight ? &worker->disk_windows[worker->woken]
+	worker->wait.nr_in_flight = worker->aio->nr_in_flight;
+	worker->wait.window = worker->wait.nr_in_flight ? &worker->disk_windows[worker->woken]
 							: &worker->request_window;
 	worker->wait.start_ns = 0;
 	worker->wait.slept = false;
@@ -423,8 +425,11 @@ static void wait_end(struct worker *worker, unsigned int nr)
 	if (worker->config.policy != WORKER_ADAPTIVE)
 		return;
 	if (wait->start_ns) {
-		poll_window_note(wait->window, clock_ns() - wait->start_ns + QUICK_NS, nr,
-			wait->slept);
+		poll_window_note(wait->window,
+			&(struct poll_wait){.gap_ns = clock_ns() - wait->start_ns + QUICK_NS,
+				.nr_answers = nr,
+				.nr_outstanding = wait->nr_in_flight,
+				.slept = wait->slept});
 	} else if (++wait->nr_quick == QUICK_BATCH) {
 		poll_window_note_many(wait->window, QUICK_NS, QUICK_BATCH);
 		wait->nr_quick = 0;

@@ -82,6 +82,14 @@ static struct poll_window *window_of(struct blk_queue *queue)
 	return &queue->windows[atomic_load_explicit(&queue->woke, memory_order_relaxed)];
 }
 
+/* Of asynchronous requests those count, else the threads that have one each. Relaxed: as above. */
+static unsigned int nr_outstanding(struct blk_queue *queue)
+{
+	uint32_t nr = atomic_load_explicit(&queue->nr_async, memory_order_relaxed);
+
+	return nr ? nr : atomic_load_explicit(&queue->nr_waiting, memory_order_relaxed);
+}
+
 /*
  * Learns how long it takes until something is answered while somebody waits for it. Not how long
  * one request takes: with many outstanding, polling pays even if each of them is slow. The wait
@@ -95,7 +103,9 @@ void blk_note_gap(struct blk_queue *queue, uint64_t since_ns, unsigned int nr_an
 	uint64_t gap = now > since ? now - since : 0;
 
 	atomic_store_explicit(&queue->last_answer_ns, now, memory_order_relaxed);
-	poll_window_note(window_of(queue), gap, nr_answers, slept);
+	poll_window_note(window_of(queue),
+		&(struct poll_wait){.gap_ns = gap, .nr_answers = nr_answers,
+			.nr_outstanding = nr_outstanding(queue), .slept = slept});
 }
 
 /* Waits too short for a clock count, too; relaxed: as above. */

@@ -60,6 +60,7 @@ static void init(struct poll_window *window, struct poll_wake wake, uint32_t tri
 	atomic_init(&window->probe_every, PROBE_FIRST);
 	/* Knowing nothing: whatever comes, it costs at most twice the best. */
 	atomic_init(&window->window_ns, cost_of_sleep(window));
+	poll_trial_init(&window->trial, trip_ns);
 }
 
 void poll_window_init_within(struct poll_window *window, struct poll_wake wake)
@@ -67,6 +68,7 @@ void poll_window_init_within(struct poll_window *window, struct poll_wake wake)
 	struct poll_wake cost = {wake.trip_ns + wake.trip_ns / 2, wake.cpu_ns};
 
 	init(window, cost, wake.trip_ns);
+	window->is_tried = true;
 }
 
 void poll_window_init_between(struct poll_window *window, struct poll_wake wake)
@@ -231,17 +233,28 @@ static void note(struct poll_window *window, uint64_t gap_ns, unsigned int nr)
 		consider_probe(window, gap_ns);
 }
 
-void poll_window_note(
-	struct poll_window *window, uint64_t gap_ns, unsigned int nr_answers, bool slept)
+static void note_trial(struct poll_window *window, const struct poll_wait *wait)
+{
+	uint64_t cpu_ns = wait->gap_ns;
+
+	if (wait->slept)
+		cpu_ns = window->wake.cpu_ns + poll_window_ns(window);
+	poll_trial_note(&window->trial, wait, cpu_ns,
+		get(&window->window_ns) && !get(&window->probing));
+}
+
+void poll_window_note(struct poll_window *window, const struct poll_wait *wait)
 {
 	uint32_t answers = get(&window->answers);
-	uint64_t way = window->probe_ns / PROBE_TRIPS / 2;
+	uint64_t way = window->probe_ns / PROBE_TRIPS / 2, gap_ns = wait->gap_ns;
+	unsigned int nr = wait->nr_answers < ANSWERS_MAX ? wait->nr_answers : ANSWERS_MAX;
 
-	if (nr_answers > ANSWERS_MAX)
-		nr_answers = ANSWERS_MAX;
-	answers = (answers * 7 + nr_answers * ANSWER_UNIT + 7) / 8;
+	answers = (answers * 7 + nr * ANSWER_UNIT + 7) / 8;
 	set(&window->answers, answers);
-	if (slept)
+	if (window->is_tried)
+		note_trial(window, wait);
+	/* What a sleeper measures contains its wake-up. */
+	if (wait->slept)
 		gap_ns = gap_ns > way ? gap_ns - way : 0;
 	note(window, gap_ns, 1);
 }

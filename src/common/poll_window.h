@@ -22,6 +22,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/poll_trial.h"
 #include "common/poll_wake.h"
 
 #define POLL_WINDOW_BUCKETS 64u	 /* four to a power of two */
@@ -29,6 +30,7 @@
 
 struct poll_window {
 	struct poll_wake wake; /* what of it counts */
+	bool is_tried;
 	uint32_t probe_ns;
 	_Atomic uint32_t counts[POLL_WINDOW_BUCKETS];
 	_Atomic uint32_t nr_notes;
@@ -37,13 +39,15 @@ struct poll_window {
 	_Atomic uint32_t probe_in, probe_every; /* that begins after so many slept waits */
 	_Atomic uint32_t window_ns;
 	atomic_bool is_short;
+	struct poll_trial trial;
 };
 
 /*
  * For a kind of wait; wake is what poll_wake_measure says. How much of it a sleep costs:
  *
  * within: in the middle of a request, where everybody waits and processors go to sleep: all of it,
- *	and one way more for the other end, which polls meanwhile.
+ *	and one way more for the other end, which polls meanwhile. Whether polling does what this
+ *	says is also tried out (poll_trial.h): what is waited for may come later because of it.
  * between: for the next request: one way. Who sends it is awake, and so is that processor.
  * woken: for an answer of somebody who had to be woken for it: next to nothing. It is the sooner
  *	awake if it may have our processor.
@@ -52,12 +56,8 @@ void poll_window_init_within(struct poll_window *window, struct poll_wake wake);
 void poll_window_init_between(struct poll_window *window, struct poll_wake wake);
 void poll_window_init_woken(struct poll_window *window, struct poll_wake wake);
 
-/*
- * A wait ended gap_ns after it began, and nr_answers were there (slept: the wake-up that is in that
- * time is taken off); what was learned counts from now on.
- */
-void poll_window_note(
-	struct poll_window *window, uint64_t gap_ns, unsigned int nr_answers, bool slept);
+/* A wait has ended; what was learned from it counts from now on. */
+void poll_window_note(struct poll_window *window, const struct poll_wait *wait);
 
 /* nr polled waits of about that gap ended with an answer each. */
 void poll_window_note_many(struct poll_window *window, uint64_t gap_ns, unsigned int nr);
@@ -65,7 +65,9 @@ void poll_window_note_many(struct poll_window *window, uint64_t gap_ns, unsigned
 /* How long to poll for the next one: nanoseconds, 0 to sleep at once. */
 static inline uint32_t poll_window_ns(const struct poll_window *window)
 {
-	return atomic_load_explicit(&window->window_ns, memory_order_relaxed);
+	return poll_trial_sleeps(&window->trial)
+		       ? 0
+		       : atomic_load_explicit(&window->window_ns, memory_order_relaxed);
 }
 
 /* True if nearly everything comes at once: then polling pays also where others want the processor. */

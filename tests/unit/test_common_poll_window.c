@@ -38,6 +38,12 @@ static uint64_t gap(struct rng *rng, double mean_ns, int random)
 	return (uint64_t)(random ? -log(1 - uniform(rng)) * mean_ns : mean_ns);
 }
 
+static void note(struct poll_window *w, uint64_t gap_ns, unsigned int nr_answers, int slept)
+{
+	poll_window_note(w, &(struct poll_wait){.gap_ns = gap_ns, .nr_answers = nr_answers,
+				   .nr_outstanding = 1, .slept = slept});
+}
+
 static uint64_t cost_of(uint64_t window, uint64_t g)
 {
 	return g <= window ? g : window + WAKE_NS;
@@ -54,7 +60,7 @@ static double ratio(struct poll_window *w, struct rng *rng, double mean_ns, int 
 		learned += (double)cost_of(window, g);
 		spin += (double)g;
 		event += WAKE_NS;
-		poll_window_note(w, g <= window ? g : g + wake.trip_ns / 2, 1, g > window);
+		note(w, g <= window ? g : g + wake.trip_ns / 2, 1, g > window);
 	}
 	return learned / (spin < event ? spin : event);
 }
@@ -115,7 +121,7 @@ static void bursts_are_polled_and_pauses_slept(void **state)
 		learned += (double)cost_of(window, g);
 		spin += (double)g;
 		event += WAKE_NS;
-		poll_window_note(&w, g, 1, false);
+		note(&w, g <= window ? g : g + wake.trip_ns / 2, 1, g > window);
 	}
 	assert_true(learned < 0.2 * event);
 	assert_true(learned < 0.1 * spin);
@@ -128,7 +134,7 @@ static void long_gaps_are_never_polled(void **state)
 	(void)state;
 	poll_window_init_within(&w, wake);
 	for (int i = 0; i < 64; i++)
-		poll_window_note(&w, 1000000, 1, true);
+		note(&w, 1000000, 1, true);
 	assert_int_equal(poll_window_ns(&w), 0);
 }
 
@@ -139,7 +145,7 @@ static void short_gaps_get_a_short_window(void **state)
 	(void)state;
 	poll_window_init_within(&w, wake);
 	for (int i = 0; i < 64; i++)
-		poll_window_note(&w, 3000, 1, false);
+		note(&w, 3000, 1, false);
 	assert_in_range(poll_window_ns(&w), 3000, WAKE_NS);
 }
 
@@ -152,13 +158,13 @@ static void sleeping_because_of_sleeping_ends(void **state)
 	(void)state;
 	poll_window_init_within(&w, wake);
 	for (i = 0; i < 32; i++)
-		poll_window_note(&w, 80000, 1, true);
+		note(&w, 80000, 1, true);
 	assert_int_equal(poll_window_ns(&w), 0);
 	for (i = 0; i < WAITS && poll_window_ns(&w) < 80000; i++)
-		poll_window_note(&w, 80000, 1, true);
+		note(&w, 80000, 1, true);
 	assert_true(i < WAITS);
 	for (i = 0; i < 64; i++)
-		poll_window_note(&w, 20000, 1, false);
+		note(&w, 20000, 1, false);
 	assert_in_range(poll_window_ns(&w), 20000, 3 * WAKE_NS);
 }
 
@@ -175,7 +181,7 @@ static void probing_in_vain_costs_little(void **state)
 
 		learned += (double)cost_of(window, g);
 		event += WAKE_NS;
-		poll_window_note(&w, g <= window ? g : g + wake.trip_ns / 2, 1, g > window);
+		note(&w, g <= window ? g : g + wake.trip_ns / 2, 1, g > window);
 	}
 	assert_true(learned < 1.05 * event);
 }
@@ -189,8 +195,8 @@ static void many_answers_make_polling_pay(void **state)
 	poll_window_init_within(&one, wake);
 	poll_window_init_within(&many, wake);
 	for (int i = 0; i < 32; i++) {
-		poll_window_note(&one, 100000, 1, true);
-		poll_window_note(&many, 100000, 8, true);
+		note(&one, 100000, 1, true);
+		note(&many, 100000, 8, true);
 	}
 	assert_int_equal(poll_window_ns(&one), 0);
 	assert_true(poll_window_ns(&many) >= 100000);
@@ -203,8 +209,8 @@ static void extreme_gaps_do_no_harm(void **state)
 	(void)state;
 	poll_window_init_within(&w, wake);
 	for (int i = 0; i < 1000; i++) {
-		poll_window_note(&w, i % 2 ? UINT64_MAX : 0, UINT32_MAX, false);
-		poll_window_note(&w, i % 3 ? UINT64_MAX : 0, 0, true);
+		note(&w, i % 2 ? UINT64_MAX : 0, UINT32_MAX, false);
+		note(&w, i % 3 ? UINT64_MAX : 0, 0, true);
 	}
 	assert_true(poll_window_ns(&w) <= 3 * 64 * WAKE_NS);
 }
