@@ -49,7 +49,9 @@ enum rf_blk_op {
 
 /* How a caller waits for an answer. */
 enum rf_blk_wait_policy {
-	RF_BLK_WAIT_ADAPTIVE, /* poll for a short, learned time, then sleep */
+	/* Poll for a short, learned time, then sleep. A thread that polls beside the back end on one
+	 * processor is moved to another of those that it may use; which these are does not change. */
+	RF_BLK_WAIT_ADAPTIVE,
 	RF_BLK_WAIT_EVENT,    /* sleep at once */
 	RF_BLK_WAIT_SPIN,     /* poll until the answer comes; needs a core of its own */
 	RF_BLK_WAIT_IDDR,     /* poll for 50 us, then sleep, and say so in the ring */

@@ -147,6 +147,8 @@ struct blk_queue {
 	/* Of the time between answers while somebody waits, without and with that. */
 	struct poll_window windows[2];
 	struct poll_crowd crowd;
+	_Atomic uint32_t nr_away;       /* answers that came while others had our processor: place.c */
+	_Atomic uint64_t move_after_ns;
 
 	/* Sampled requests. */
 	alignas(BLK_CACHE_LINE) struct stamps_sets stamps;
@@ -273,6 +275,20 @@ void blk_wake_all(struct blk_queue *queue);
 void blk_check_alive(struct blk_waiter *w);
 
 void blk_futex_wake(_Atomic uint32_t *word);
+
+/* ---- place.c: on which processor a thread polls ---- */
+
+/*
+ * A lone thread that polls has found answers: by looking, or (was_away) after a yield in which
+ * others had its processor. When the latter is the rule it moves.
+ */
+void blk_place_note(struct blk_queue *queue, bool was_away);
+
+/*
+ * Moves the calling thread to another processor of those that it may use, if there is one. Which
+ * these are is as before when it returns.
+ */
+void blk_place_move(void);
 
 /* ---- events.c: what comes from outside ---- */
 

@@ -15,6 +15,7 @@
 #define QUICK_NS 500		   /* what a wait that ended within them is taken for */
 #define QUICK_BATCH 64		   /* such waits are noted in so many at a time */
 #define TURN_NS (2 * NSEC_PER_USEC)	  /* a thread's poll and a switch to the next */
+#define AWAY_NS (4 * NSEC_PER_USEC)	  /* a yield longer than that was somebody's turn */
 #define PREEMPTED_NS (4 * NSEC_PER_MSEC)
 #define ALIVE_FIRST_NS NSEC_PER_MSEC
 #define ALIVE_EVERY_NS (4 * NSEC_PER_MSEC)
@@ -134,8 +135,7 @@ static bool crowded(struct blk_queue *queue)
 /* If it does, a long wait is that for a back end that is out of its processor for a while. */
 static bool is_preempted(struct blk_queue *queue, uint64_t start_ns, uint64_t now)
 {
-	return now - start_ns < PREEMPTED_NS && poll_window_is_short(window_of(queue)) &&
-	       poll_crowd_is(&queue->crowd, now);
+	return now - start_ns < PREEMPTED_NS && poll_window_is_short(window_of(queue));
 }
 
 /* How long polling without any answer is worth it; UINT64_MAX: for ever. */
@@ -166,13 +166,16 @@ static bool polled_in_vain(struct blk_queue *queue, uint64_t start_ns, uint64_t 
 }
 
 /* Lets others have the core, or only the pipeline. True if it is time to look at the clock. */
-static bool relax(struct blk_queue *queue, unsigned int turn)
+static bool relax(struct blk_queue *queue, unsigned int turn, bool *was_away)
 {
 	uint32_t nr_waiting = atomic_load_explicit(&queue->nr_waiting, memory_order_relaxed);
+	uint64_t before;
 
-	if (nr_waiting > 1 ||
-		turn % POLLS_PER_YIELD == POLLS_PER_YIELD - 1) {
-		poll_crowd_yield(&queue->crowd, TURN_NS * nr_waiting);
+	*was_away = false;
+	if (nr_waiting > 1 || turn % POLLS_PER_YIELD == POLLS_PER_YIELD - 1) {
+		before = clock_ns();
+		*was_away = poll_crowd_yield(&queue->crowd, TURN_NS * nr_waiting) - before > AWAY_NS &&
+			nr_waiting == 1;
 		return true;
 	}
 	cpu_relax();
@@ -198,16 +201,19 @@ static int wait_polling(struct blk_waiter *w, uint64_t start_ns, uint64_t limit_
 {
 	struct blk_queue *queue = w->queue;
 	uint64_t alive_ns = start_ns + ALIVE_FIRST_NS;
+	bool was_away = false;
 
 	for (unsigned int turn = 0;; turn++) {
 		uint64_t now;
 		int nr = blk_has_responses(queue) ? blk_reap(queue, false) : 0;
 
-		if (nr > 0)
+		if (nr > 0) {
 			blk_note_gap(queue, start_ns, (unsigned int)nr, false);
+			blk_place_note(queue, was_away);
+		}
 		if (blk_ready_here(w))
 			return 0;
-		if (!relax(queue, turn))
+		if (!relax(queue, turn, &was_away))
 			continue;
 		if (w->everywhere) {
 			reap_elsewhere(queue);

@@ -14,7 +14,6 @@
 #define PAUSE_MIN_NS (10 * NSEC_PER_MSEC)
 #define PAUSE_MAX_NS (2 * NSEC_PER_SEC) /* twice as long after each that confirms, up to this */
 #define RIPE_WAITS 96u
-#define MIN_TRIP_PARTS 8u     /* no sleep is better than polling for less than such a part of a trip */
 #define MAX_TRIPS 4u	      /* a longer gap is nobody's doing: it counts as that */
 #define AVERAGE_SHIFT 4u
 #define BIAS 16u	      /* sleeping has to be cheaper by so much of its cost */
@@ -130,7 +129,6 @@ static void note(struct poll_trial *trial, const struct poll_wait *wait, uint64_
 		add(trial, wait, cost);
 		return;
 	}
-	trial->mean_ns = averaged(trial->mean_ns, gap);
 	trial->level_ns = averaged(trial->level_ns, cost / (wait->nr_answers ? wait->nr_answers : 1));
 	if (!polls) {
 		/* Then it sleeps anyway. */
@@ -140,7 +138,7 @@ static void note(struct poll_trial *trial, const struct poll_wait *wait, uint64_
 		return;
 	}
 	trial->nr_ripe++;
-	if (is_due(trial) && trial->mean_ns >= trial->trip_ns / MIN_TRIP_PARTS)
+	if (is_due(trial))
 		begin(trial);
 }
 

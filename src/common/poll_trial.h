@@ -40,7 +40,6 @@ struct poll_trial {
 	unsigned int nr_skipped, nr_noted;
 	uint64_t cost_ns[POLL_WAYS], nr_answers[POLL_WAYS];
 	uint64_t time_ns, trial_began_ns, next_trial_ns, pause_ns;
-	uint64_t mean_ns; /* gap, average */
 	uint64_t level_ns, verdict_level_ns; /* cost of an answer, average; as it was at the verdict */
 };
 
@@ -49,7 +48,7 @@ void poll_trial_init(struct poll_trial *trial, uint32_t trip_ns);
 
 /*
  * A wait has ended that took cpu_ns of processor time at both ends. polls: that is what the gaps
- * say is right, so it can be tried whether it is.
+ * say is right, and not so clearly that a trial would be wasted.
  */
 void poll_trial_note(
 	struct poll_trial *trial, const struct poll_wait *wait, uint64_t cpu_ns, bool polls);

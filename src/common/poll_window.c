@@ -21,6 +21,7 @@
 #define PROBE_TRIPS 3u	 /* gaps are not longer than that because of somebody's wake-up */
 
 #define SHORT_MAX_NS 10000u
+#define TINY_TRIP_PARTS 8u /* no sleep is better than polling for less than such a part of a trip */
 
 #define CROWD_NS (60 * NSEC_PER_USEC)
 #define CROWD_SLICE_NS NSEC_PER_MSEC
@@ -131,17 +132,17 @@ static uint32_t best_window(const uint32_t *counts, uint32_t wake_ns, bool polls
 	return window;
 }
 
-/* Seven of eight waits. */
-static bool mostly_short(const uint32_t *counts)
+/* All waits but a part of them are not longer than that. */
+static bool mostly_below(const uint32_t *counts, uint32_t gap_ns, unsigned int part)
 {
-	unsigned int last = bucket_of(SHORT_MAX_NS);
+	unsigned int last = bucket_of(gap_ns);
 	uint64_t few = 0, all = 0;
 
 	for (unsigned int i = 0; i < POLL_WINDOW_BUCKETS; i++) {
 		all += counts[i];
 		few += i <= last ? counts[i] : 0;
 	}
-	return all && few >= all - all / 8;
+	return all && few >= all - all / part;
 }
 
 static uint32_t at_least(uint32_t a, uint32_t b)
@@ -180,7 +181,13 @@ static void update(struct poll_window *window, bool decay)
 	}
 	best = best_window(counts, wake_ns, get(&window->window_ns) != 0, &rare);
 	set(&window->window_ns, with_margin(best, wake_ns, rare));
-	atomic_store_explicit(&window->is_short, mostly_short(counts), memory_order_relaxed);
+	atomic_store_explicit(&window->is_short, mostly_below(counts, SHORT_MAX_NS, 8),
+		memory_order_relaxed);
+	/* As polling finds them: what sleepers say is less exact than that. */
+	if (!poll_trial_sleeps(&window->trial))
+		atomic_store_explicit(&window->is_tiny,
+			mostly_below(counts, window->probe_ns / PROBE_TRIPS / TINY_TRIP_PARTS, 2),
+			memory_order_relaxed);
 }
 
 /*
@@ -240,7 +247,8 @@ static void note_trial(struct poll_window *window, const struct poll_wait *wait)
 	if (wait->slept)
 		cpu_ns = window->wake.cpu_ns + poll_window_ns(window);
 	poll_trial_note(&window->trial, wait, cpu_ns,
-		get(&window->window_ns) && !get(&window->probing));
+		get(&window->window_ns) && !get(&window->probing) &&
+			!atomic_load_explicit(&window->is_tiny, memory_order_relaxed));
 }
 
 void poll_window_note(struct poll_window *window, const struct poll_wait *wait)

@@ -38,7 +38,7 @@ struct poll_window {
 	_Atomic uint32_t probing; /* so many waits are still polled to see what gaps are like then */
 	_Atomic uint32_t probe_in, probe_every; /* that begins after so many slept waits */
 	_Atomic uint32_t window_ns;
-	atomic_bool is_short;
+	atomic_bool is_short, is_tiny;
 	struct poll_trial trial;
 };
 
