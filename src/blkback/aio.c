@@ -23,6 +23,12 @@ int aio_create(enum aio_kind kind, struct aio **out)
 	return aio_threads_create(NR_THREADS, out);
 }
 
+void aio_allow_pins(struct aio *aio)
+{
+	if (aio->ops->pin)
+		aio->max_pinned = AIO_MAX_PINNED;
+}
+
 int aio_start(struct aio *aio)
 {
 	return aio->ops->start(aio);

@@ -13,8 +13,29 @@
 
 #define AIO_MAX_WATCHES 4
 #define AIO_DEPTH 512 /* I/Os in flight at a time; more are BUSY */
+#define AIO_PAGE_SIZE 4096u
+#define AIO_MAX_PINNED 16384u /* pages at a time: as many as Linux has for a ring */
+#define AIO_PIN_AFTER 16u     /* I/Os: what these would have saved, pinning and unpinning cost */
 
 enum aio_kind { AIO_AUTO, AIO_URING, AIO_THREADS };
+
+enum aio_page_state {
+	AIO_PAGE_PASSING, /* never to be pinned: gone soon, or not mapped for writing */
+	AIO_PAGE_LASTING, /* may be pinned */
+	AIO_PAGE_PINNED,
+};
+
+/*
+ * A page that I/O goes to again and again. While it is pinned, the kernel need not look its address
+ * up for each I/O. It is its owner's, who sets it up and unpins it before the memory goes, and of
+ * one worker. All zero: a page that is never pinned.
+ */
+struct aio_page {
+	void *addr;	/* of AIO_PAGE_SIZE bytes */
+	uint16_t index; /* aio's, while it is pinned */
+	uint8_t state;	/* an enum aio_page_state */
+	uint8_t nr_ios; /* aio's: before it was pinned */
+};
 
 struct aio;
 
@@ -25,6 +46,8 @@ struct aio_ops {
 	unsigned int (*reap)(struct aio *aio);
 	void (*wait)(struct aio *aio, int64_t timeout_ns);
 	int (*watch)(struct aio *aio, unsigned int index);
+	void (*pin)(struct aio *aio, struct aio_page *page); /* NULL: nothing is ever pinned */
+	void (*unpin)(struct aio *aio, struct aio_page *page);
 	int (*start)(struct aio *aio);
 	void (*destroy)(struct aio *aio);
 };
@@ -32,6 +55,7 @@ struct aio_ops {
 struct aio {
 	const struct aio_ops *ops;
 	unsigned int nr_in_flight;
+	unsigned int nr_pinned, max_pinned; /* pages; max_pinned 0: none are to be */
 	unsigned int nr_watches;
 	struct aio_watch {
 		int fd;
@@ -44,6 +68,9 @@ struct aio {
  * Creates one; any thread. AIO_AUTO takes io_uring if the kernel lets us. 0 or -errno.
  */
 int aio_create(enum aio_kind kind, struct aio **out) __attribute__((warn_unused_result));
+
+/* From now on pages may be pinned, where that is possible. Before aio_start; any thread. */
+void aio_allow_pins(struct aio *aio);
 
 /* To be called first by the thread that will use it. 0 or -errno. */
 int aio_start(struct aio *aio) __attribute__((warn_unused_result));
@@ -66,6 +93,38 @@ static inline enum driver_status aio_submit(struct aio *aio, struct driver_io *i
 	if (status == DRIVER_QUEUED)
 		aio->nr_in_flight++;
 	return status;
+}
+
+/* True if all the data are one piece inside io->page. */
+static inline bool aio_in_page(const struct driver_io *io)
+{
+	return io->page && io->nr_iov == 1 &&
+		(uintptr_t)io->iov->iov_base - (uintptr_t)io->page->addr + io->iov->iov_len <=
+			AIO_PAGE_SIZE;
+}
+
+/*
+ * An I/O inside this page is about to begin: pins it, if it is a lasting one and this is its I/O
+ * number AIO_PIN_AFTER. Where that is not possible (no io_uring, no room in its table,
+ * RLIMIT_MEMLOCK, memory that cannot be pinned) the page stays as it is, to be used all the same,
+ * and no other is tried before one is unpinned: so there is no error, and no call that fails for
+ * each I/O.
+ */
+static inline void aio_pin(struct aio *aio, struct aio_page *page)
+{
+	if (page->state == AIO_PAGE_LASTING && aio->nr_pinned < aio->max_pinned &&
+		++page->nr_ios >= AIO_PIN_AFTER)
+		aio->ops->pin(aio, page);
+}
+
+/*
+ * Lets the kernel have no hold on the page any more; no I/O of it may be in flight. It is a lasting
+ * page again. One that is not pinned stays as it is.
+ */
+static inline void aio_unpin(struct aio *aio, struct aio_page *page)
+{
+	if (page->state == AIO_PAGE_PINNED)
+		aio->ops->unpin(aio, page);
 }
 
 /* Hands over everything that was submitted so far. */

@@ -11,9 +11,11 @@
 #include <linux/falloc.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/clock.h"
 #include "common/list.h"
+#include "common/log.h"
 
 #define RING_ENTRIES 256
 #define POOL_THREADS 2
@@ -29,6 +31,9 @@ struct aio_uring {
 	struct driver_io *retries; /* partly done or interrupted: go on with the rest */
 	struct aio *pool;	   /* for what the ring cannot do; made when first wanted */
 	unsigned int unarmed;	   /* bits of watches that the kernel dropped */
+	uint16_t *free_indices;	   /* of the table of pinned pages; made when first wanted */
+	unsigned int nr_free_indices;
+	bool said_no_more;
 };
 
 static struct aio_uring *to_uring(struct aio *aio)
@@ -56,20 +61,31 @@ static struct io_uring_sqe *get_sqe(struct aio_uring *u)
 	return sqe;
 }
 
+static bool is_pinned(const struct driver_io *io)
+{
+	return aio_in_page(io) && io->page->state == AIO_PAGE_PINNED;
+}
+
 static void prepare(struct io_uring_sqe *sqe, struct driver_io *io)
 {
 	uint64_t offset = io->offset + io->moved;
 
 	switch (io->op) {
 	case DRIVER_READ:
-		if (io->nr_iov == 1)
+		if (is_pinned(io))
+			io_uring_prep_read_fixed(sqe, io->fd, io->iov[0].iov_base,
+				(unsigned int)io->iov[0].iov_len, offset, io->page->index);
+		else if (io->nr_iov == 1)
 			io_uring_prep_read(sqe, io->fd, io->iov[0].iov_base,
 				(unsigned int)io->iov[0].iov_len, offset);
 		else
 			io_uring_prep_readv(sqe, io->fd, io->iov, io->nr_iov, offset);
 		break;
 	case DRIVER_WRITE:
-		if (io->nr_iov == 1)
+		if (is_pinned(io))
+			io_uring_prep_write_fixed(sqe, io->fd, io->iov[0].iov_base,
+				(unsigned int)io->iov[0].iov_len, offset, io->page->index);
+		else if (io->nr_iov == 1)
 			io_uring_prep_write(sqe, io->fd, io->iov[0].iov_base,
 				(unsigned int)io->iov[0].iov_len, offset);
 		else
@@ -242,6 +258,77 @@ static int uring_watch(struct aio *aio, unsigned int index)
 	return rc;
 }
 
+/* ---- pinned pages: registered buffers of the ring, a page each ---- */
+
+static int make_table(struct aio_uring *u)
+{
+	int rc = io_uring_register_buffers_sparse(&u->ring, AIO_MAX_PINNED);
+
+	if (rc < 0)
+		return rc;
+	u->free_indices = malloc(AIO_MAX_PINNED * sizeof(*u->free_indices));
+	if (!u->free_indices)
+		return -ENOMEM;
+	/* The lowest is taken first. */
+	for (u->nr_free_indices = 0; u->nr_free_indices < AIO_MAX_PINNED; u->nr_free_indices++)
+		u->free_indices[u->nr_free_indices] =
+			(uint16_t)(AIO_MAX_PINNED - 1 - u->nr_free_indices);
+	return 0;
+}
+
+/* Puts memory into the table, or nothing (NULL). 0 or -errno. */
+static int update_table(struct aio_uring *u, uint16_t index, void *addr)
+{
+	const struct iovec iov = {addr, addr ? AIO_PAGE_SIZE : 0};
+	int rc = io_uring_register_buffers_update_tag(&u->ring, index, &iov, NULL, 1);
+
+	return rc < 0 ? rc : 0;
+}
+
+/* It need not be for ever: an unpinned page makes room for another try. */
+static void pin_no_more(struct aio_uring *u, int error)
+{
+	u->aio.max_pinned = u->aio.nr_pinned;
+	if (!u->said_no_more)
+		log_info("%u registered buffers, and no more (%s): I/O goes on without",
+			u->aio.nr_pinned, strerror(-error));
+	u->said_no_more = true;
+}
+
+static void uring_pin(struct aio *aio, struct aio_page *page)
+{
+	struct aio_uring *u = to_uring(aio);
+	uint16_t index;
+	int rc = u->free_indices ? 0 : make_table(u);
+
+	if (rc == 0) {
+		index = u->free_indices[u->nr_free_indices - 1];
+		rc = update_table(u, index, page->addr);
+	}
+	if (rc) {
+		page->nr_ios = 0;
+		pin_no_more(u, rc);
+		return;
+	}
+	u->nr_free_indices--;
+	page->index = index;
+	page->state = AIO_PAGE_PINNED;
+	aio->nr_pinned++;
+}
+
+static void uring_unpin(struct aio *aio, struct aio_page *page)
+{
+	struct aio_uring *u = to_uring(aio);
+
+	page->state = AIO_PAGE_LASTING;
+	page->nr_ios = 0;
+	/* Without memory for that the place is lost, until the ring goes. */
+	if (update_table(u, page->index, NULL))
+		return;
+	u->free_indices[u->nr_free_indices++] = page->index;
+	aio->nr_pinned--;
+}
+
 static int uring_start(struct aio *aio)
 {
 	struct io_uring *ring = &to_uring(aio)->ring;
@@ -260,12 +347,13 @@ static void uring_destroy(struct aio *aio)
 
 	io_uring_queue_exit(&u->ring);
 	aio_destroy(u->pool);
+	free(u->free_indices);
 	free(u);
 }
 
 static const struct aio_ops uring_ops = {.name = "io_uring", .submit = uring_submit,
 	.kick = uring_kick, .reap = uring_reap, .wait = uring_wait, .watch = uring_watch,
-	.start = uring_start, .destroy = uring_destroy};
+	.pin = uring_pin, .unpin = uring_unpin, .start = uring_start, .destroy = uring_destroy};
 
 int aio_uring_create(struct aio **out)
 {

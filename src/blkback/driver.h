@@ -12,6 +12,7 @@
 #include <sys/uio.h>
 
 struct aio;
+struct aio_page;
 
 enum driver_op { DRIVER_READ, DRIVER_WRITE, DRIVER_FLUSH, DRIVER_DISCARD };
 
@@ -24,6 +25,7 @@ struct driver_io {
 	uint64_t offset, len; /* bytes */
 	struct iovec *iov;
 	unsigned int nr_iov;
+	struct aio_page *page; /* that the data begin in, if it stays mapped; or NULL */
 	int result;			      /* 0 or -errno, valid when complete */
 	void (*done)(struct driver_io *io);   /* called once for a QUEUED one, on its worker */
 	struct driver_io *next;		      /* the driver's, while it is queued */

@@ -14,18 +14,18 @@
 struct grantmap_entry {
 	struct grantmap_entry *next;
 	struct list unused_link;
-	void *addr;
+	struct aio_page page; /* lasting if it is kept and mapped writable */
 	uint32_t gref;
 	uint32_t nr_users;
 	bool writable;
 	bool kept; /* found by its gref; else of one request only */
 };
 
-int grantmap_init(struct grantmap *map, xengnttab_handle *xgt, uint32_t domid, bool persistent,
-	uint32_t max_kept)
+int grantmap_init(struct grantmap *map, xengnttab_handle *xgt, struct aio *aio, uint32_t domid,
+	bool persistent, uint32_t max_kept)
 {
-	*map = (struct grantmap){
-		.xgt = xgt, .domid = domid, .persistent = persistent, .max_kept = max_kept};
+	*map = (struct grantmap){.xgt = xgt, .aio = aio, .domid = domid, .persistent = persistent,
+		.max_kept = max_kept};
 	list_init(&map->unused);
 	if (!persistent)
 		return 0;
@@ -38,7 +38,9 @@ int grantmap_init(struct grantmap *map, xengnttab_handle *xgt, uint32_t domid, b
 
 static void free_entry(struct grantmap *map, struct grantmap_entry *entry)
 {
-	xengnttab_unmap(map->xgt, entry->addr, 1);
+	/* Before the page goes back to its guest: the kernel must not keep a hold on it. */
+	aio_unpin(map->aio, &entry->page);
+	xengnttab_unmap(map->xgt, entry->page.addr, 1);
 	free(entry);
 }
 
@@ -64,6 +66,21 @@ static bool evict_one(struct grantmap *map)
 	return true;
 }
 
+bool grantmap_unpin(struct grantmap *map, unsigned int nr)
+{
+	struct grantmap_entry *entry;
+
+	if (!map->aio->nr_pinned)
+		return true;
+	for (; nr && map->nr_unpinned < map->nr_kept; nr--, map->nr_unpinned++) {
+		entry = list_first(&map->unused, struct grantmap_entry, unused_link);
+		list_del(&entry->unused_link);
+		list_add_tail(&map->unused, &entry->unused_link);
+		aio_unpin(map->aio, &entry->page);
+	}
+	return map->nr_unpinned == map->nr_kept;
+}
+
 void grantmap_fini(struct grantmap *map)
 {
 	while (evict_one(map))
@@ -77,6 +94,9 @@ static void keep(struct grantmap *map, struct grantmap_entry *entry)
 	struct grantmap_entry **bucket = bucket_of(map, entry->gref);
 
 	entry->kept = true;
+	/* A buffer for reads must be writable, and so one that is registered for both. */
+	if (entry->writable)
+		entry->page.state = AIO_PAGE_LASTING;
 	entry->next = *bucket;
 	*bucket = entry;
 	map->nr_kept++;
@@ -95,19 +115,21 @@ static bool perhaps_readonly(int error)
 static struct grantmap_entry *map_persistent(struct grantmap *map, uint32_t gref, bool writable)
 {
 	struct grantmap_entry *entry = calloc(1, sizeof(*entry));
+	void *addr;
 
 	if (!entry) {
 		errno = ENOMEM;
 		return NULL;
 	}
-	entry->addr = xengnttab_map_grant_ref(map->xgt, map->domid, gref, PROT_READ | PROT_WRITE);
-	entry->writable = entry->addr != NULL;
-	if (!entry->addr && !writable && perhaps_readonly(errno))
-		entry->addr = xengnttab_map_grant_ref(map->xgt, map->domid, gref, PROT_READ);
-	if (!entry->addr) {
+	addr = xengnttab_map_grant_ref(map->xgt, map->domid, gref, PROT_READ | PROT_WRITE);
+	entry->writable = addr != NULL;
+	if (!addr && !writable && perhaps_readonly(errno))
+		addr = xengnttab_map_grant_ref(map->xgt, map->domid, gref, PROT_READ);
+	if (!addr) {
 		free(entry);
 		return NULL;
 	}
+	entry->page.addr = addr;
 	entry->gref = gref;
 	list_init(&entry->unused_link);
 	return entry;
@@ -129,7 +151,7 @@ static __attribute__((noinline)) int add_persistent(struct grantmap *map, uint32
 	if (room)
 		keep(map, entry);
 	entry->nr_users = 1;
-	*ref = (struct grantref){entry, entry->addr};
+	*ref = (struct grantref){&entry->page, entry->page.addr};
 	return 0;
 }
 
@@ -176,7 +198,7 @@ int grantmap_get(struct grantmap *map, const struct blkif_request_segment *segs,
 		if (entry && (entry->writable || !writable)) {
 			if (entry->nr_users++ == 0)
 				list_del(&entry->unused_link);
-			refs[i] = (struct grantref){entry, entry->addr};
+			refs[i] = (struct grantref){&entry->page, entry->page.addr};
 			continue;
 		}
 		rc = add_persistent(map, segs[i].gref, writable, entry, &refs[i]);
@@ -197,5 +219,5 @@ void grantmap_put(struct grantmap *map, struct grantref *refs, unsigned int nr)
 		return;
 	}
 	for (unsigned int i = 0; i < nr; i++)
-		put_persistent(map, refs[i].entry);
+		put_persistent(map, container_of(refs[i].page, struct grantmap_entry, page));
 }

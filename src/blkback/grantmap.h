@@ -12,11 +12,14 @@
 
 #include <xengnttab.h>
 
+#include "blkback/aio.h"
 #include "blkback/slot.h"
 #include "common/list.h"
 
 #define GRANT_PAGE_SIZE 4096u
 #define GRANTMAP_MAX 256u /* pages of a call */
+
+_Static_assert(GRANT_PAGE_SIZE == AIO_PAGE_SIZE, "a granted page can be pinned");
 
 struct grantmap_entry;
 
@@ -30,25 +33,33 @@ enum grant_mode {
 
 struct grantmap {
 	xengnttab_handle *xgt;
+	struct aio *aio; /* that may pin pages which stay mapped */
 	uint32_t domid; /* the granter */
 	bool persistent;
 	uint32_t nr_buckets; /* a power of two */
 	struct grantmap_entry **buckets;
 	uint32_t nr_kept, max_kept;
+	uint32_t nr_unpinned; /* by grantmap_unpin */
 	struct list unused; /* kept, and of no request now; the longest unused first */
 };
 
 /* One page that a request uses. */
 struct grantref {
-	struct grantmap_entry *entry; /* persistent; or NULL */
+	struct aio_page *page; /* persistent; or NULL */
 	void *addr;
 };
 
 /* max_kept: how many persistent grants stay mapped. 0 or -ENOMEM. */
-int grantmap_init(struct grantmap *map, xengnttab_handle *xgt, uint32_t domid, bool persistent,
-	uint32_t max_kept) __attribute__((warn_unused_result));
+int grantmap_init(struct grantmap *map, xengnttab_handle *xgt, struct aio *aio, uint32_t domid,
+	bool persistent, uint32_t max_kept) __attribute__((warn_unused_result));
 
-/* Unmaps everything that is kept; no reference may be held. */
+/*
+ * Unpins at most `nr` pages; no reference may be held, nor be got any more. True if no page is
+ * pinned now. On the worker's thread, as often as it takes, before the next.
+ */
+bool grantmap_unpin(struct grantmap *map, unsigned int nr) __attribute__((warn_unused_result));
+
+/* Unmaps everything that is kept. Any thread, as the worker uses it no more. */
 void grantmap_fini(struct grantmap *map);
 
 /*

@@ -38,6 +38,8 @@ static const char usage[] =
 	"  -w, --workers=N         threads that serve rings (default: half of the processors)\n"
 	"      --window=N          requests at a device while domains compete for it (default 8)\n"
 	"      --aio=KIND          auto (default), uring or threads\n"
+	"      --registered-buffers=on|off  pin guests' pages that stay mapped, for io_uring\n"
+	"                          (default: on)\n"
 	"\n"
 	"On a Xen host:\n"
 	"      --any-script        serve also disks whose script is not block-ringfence\n"
@@ -61,6 +63,7 @@ enum {
 	OPT_CACHE_BLOCK = 256,
 	OPT_WINDOW,
 	OPT_AIO,
+	OPT_REGISTERED_BUFFERS,
 	OPT_GRANTS,
 	OPT_INDIRECT,
 	OPT_MAX_QUEUES,
@@ -147,6 +150,7 @@ static bool parse_work_option(int c, struct options *opt)
 {
 	static const char *const policies[] = {"adaptive", "event", "spin", "iddr", NULL};
 	static const char *const aios[] = {"auto", "uring", "threads", NULL};
+	static const char *const switches[] = {"off", "on", NULL};
 
 	switch (c) {
 	case 'p':
@@ -160,6 +164,9 @@ static bool parse_work_option(int c, struct options *opt)
 		return true;
 	case OPT_AIO:
 		opt->worker.aio_kind = (enum aio_kind)choose("aio", optarg, aios);
+		return true;
+	case OPT_REGISTERED_BUFFERS:
+		opt->worker.registered_buffers = choose("registered-buffers", optarg, switches);
 		return true;
 	default:
 		return false;
@@ -200,6 +207,7 @@ static const struct option longs[] = {
 	{"workers", required_argument, NULL, 'w'},
 	{"window", required_argument, NULL, OPT_WINDOW},
 	{"aio", required_argument, NULL, OPT_AIO},
+	{"registered-buffers", required_argument, NULL, OPT_REGISTERED_BUFFERS},
 	{"any-script", no_argument, NULL, OPT_ANY_SCRIPT},
 	{"beside-xen-blkback", no_argument, NULL, OPT_BESIDE},
 	{"log-level", required_argument, NULL, 'l'},
@@ -221,7 +229,7 @@ void options_parse(int argc, char **argv, struct options *opt)
 
 	*opt = (struct options){
 		.cache = {.block_size = 4096},
-		.worker = {.window = SCHED_WINDOW_DEFAULT},
+		.worker = {.window = SCHED_WINDOW_DEFAULT, .registered_buffers = true},
 		.nr_workers = default_workers(),
 		.offer = {.grants = GRANT_AUTO,
 			.max_indirect_segments = QUEUE_MAX_INDIRECT_SEGMENTS},

@@ -55,8 +55,8 @@ int queue_create(const struct queue_config *config, struct worker *worker, struc
 	if (!queue->requests)
 		goto err_free;
 	queue->grant_mode = grant_mode_of(config);
-	rc = grantmap_init(&queue->grants, worker_gnttab(worker), config->domid,
-		queue->grant_mode == GRANT_PERSISTENT,
+	rc = grantmap_init(&queue->grants, worker_gnttab(worker), worker_aio(worker),
+		config->domid, queue->grant_mode == GRANT_PERSISTENT,
 		queue_max_persistent(RING_SIZE(&queue->ring)));
 	if (rc)
 		goto err_requests;

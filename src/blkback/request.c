@@ -185,6 +185,8 @@ static inline void go(struct request *req, enum driver_op op, enum request_stage
 	req->io.len = req->nr_sectors * SECTOR_SIZE;
 	req->io.done = io_done;
 	req->stage = (uint8_t)stage;
+	if (stage == REQUEST_IO)
+		req->io.page = NULL; /* there are no data, and what is there is another request's */
 	if (!request_advance(req))
 		queue_wait(req->queue, req);
 }

@@ -240,8 +240,10 @@ void data_to_io(struct request *req)
 	if (req->buffer) {
 		req->io.iov = &req->buffer_iov;
 		req->io.nr_iov = 1;
+		req->io.page = NULL;
 		return;
 	}
+	req->io.page = req->segments->refs[0].page;
 	iov = req->io.iov = req->segments->iov;
 	iov->iov_base = data_segment(req, 0, &len);
 	iov->iov_len = len;

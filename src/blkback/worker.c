@@ -30,6 +30,7 @@
 #define ROUNDS_PER_YIELD 32u
 #define BUSY_CHECK_MASK 1023u		   /* and after so many busy ones */
 #define EVENTS_MAX 64			   /* taken in a turn: a storm must not keep us */
+#define UNPIN_MAX 64			   /* pages a turn, of a queue that is being detached */
 
 enum command_kind { COMMAND_ATTACH, COMMAND_DETACH, COMMAND_STOP };
 
@@ -73,7 +74,7 @@ struct worker {
 	struct buffers buffers;
 	atomic_ulong nr_active_turns; /* rounds with answers; read by the main thread */
 
-	/* Mailbox: written by the main thread. */
+	/* Mailbox: written by the main thread, and for what takes more turns by itself. */
 	pthread_mutex_t lock;
 	struct command *commands, **commands_tail;
 	atomic_bool has_commands;
@@ -134,6 +135,35 @@ unsigned long worker_activity(const struct worker *worker)
 struct buffers *worker_buffers(struct worker *worker)
 {
 	return &worker->buffers;
+}
+
+/* ---- the mailbox ---- */
+
+static void wake(struct worker *worker)
+{
+	const uint64_t one = 1;
+
+	if (write(worker->wake_fd, &one, sizeof(one)) < 0)
+		return; /* full: it is awake already */
+}
+
+static void send_command(struct worker *worker, enum command_kind kind, struct queue *queue)
+{
+	struct command *command = calloc(1, sizeof(*command));
+
+	/* The smallest of allocations; without it nothing could be taken down either. */
+	if (!command) {
+		log_error("out of memory");
+		abort();
+	}
+	command->kind = kind;
+	command->queue = queue;
+	pthread_mutex_lock(&worker->lock);
+	*worker->commands_tail = command;
+	worker->commands_tail = &command->next;
+	atomic_store_explicit(&worker->has_commands, true, memory_order_release);
+	pthread_mutex_unlock(&worker->lock);
+	wake(worker);
 }
 
 /* ---- which queues are polled ---- */
@@ -269,6 +299,7 @@ static int grow_ports(struct worker *worker, evtchn_port_t port)
 	return 0;
 }
 
+/* Nothing of it is in flight. Unpinning many pages takes a while, and others are to be served. */
 static void finish_detach(struct worker *worker, struct queue *queue)
 {
 	unpoll_queue(worker, queue);
@@ -282,7 +313,10 @@ static void finish_detach(struct worker *worker, struct queue *queue)
 	}
 	if (queue->client)
 		sched_remove(queue);
-	queue->detached(queue);
+	if (grantmap_unpin(&queue->grants, UNPIN_MAX))
+		queue->detached(queue);
+	else
+		send_command(worker, COMMAND_DETACH, queue);
 }
 
 static void attach(struct worker *worker, struct queue *queue)
@@ -518,33 +552,6 @@ static void *worker_main(void *data)
 
 /* ---- the main thread's side ---- */
 
-static void wake(struct worker *worker)
-{
-	const uint64_t one = 1;
-
-	if (write(worker->wake_fd, &one, sizeof(one)) < 0)
-		return; /* full: it is awake already */
-}
-
-static void send_command(struct worker *worker, enum command_kind kind, struct queue *queue)
-{
-	struct command *command = calloc(1, sizeof(*command));
-
-	/* The smallest of allocations; without it nothing could be taken down either. */
-	if (!command) {
-		log_error("out of memory");
-		abort();
-	}
-	command->kind = kind;
-	command->queue = queue;
-	pthread_mutex_lock(&worker->lock);
-	*worker->commands_tail = command;
-	worker->commands_tail = &command->next;
-	atomic_store_explicit(&worker->has_commands, true, memory_order_release);
-	pthread_mutex_unlock(&worker->lock);
-	wake(worker);
-}
-
 void worker_attach(struct worker *worker, struct queue *queue)
 {
 	send_command(worker, COMMAND_ATTACH, queue);
@@ -614,6 +621,8 @@ int worker_create(const struct worker_config *config, struct worker **out)
 	rc = worker->wake_fd < 0 ? -errno : open_handles(worker);
 	if (rc == 0)
 		rc = aio_create(config->aio_kind, &worker->aio);
+	if (rc == 0 && config->registered_buffers)
+		aio_allow_pins(worker->aio);
 	if (rc == 0)
 		rc = -pthread_create(&worker->thread, NULL, worker_main, worker);
 	if (rc) {

@@ -28,6 +28,7 @@ enum worker_policy {
 struct worker_config {
 	enum worker_policy policy;
 	enum aio_kind aio_kind;
+	bool registered_buffers; /* pages of guests that stay mapped may be pinned */
 	unsigned int window; /* I/Os at a device while domains compete for it */
 	/* Called on the worker when the hypervisor is gone. */
 	void (*lost)(void);

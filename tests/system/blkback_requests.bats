@@ -44,6 +44,46 @@ move_data() {
 	in_every_mode move_data --aio=threads --workers=2 --policy=event
 }
 
+# What the kernel says about the back end's rings: places of the tables, or pages in them.
+registered() { # places|pages
+	local info
+	for info in "/proc/$(pids_of blkback)"/fdinfo/*; do
+		if [ "$1" = places ]; then
+			sed -n 's/^UserBufs:[[:space:]]*//p' "$info"
+		else
+			sed -n '/^UserBufs:/,/^[A-Z]/s/^ *[0-9]*: 0x[0-9a-f]*\/4096$/page/p' "$info"
+		fi
+	done
+}
+
+something_is_registered() {
+	[ -n "$(registered pages)" ]
+}
+
+nothing_is_registered() {
+	[ -z "$(registered pages)" ]
+}
+
+@test "requests: the same with registered buffers and without" {
+	local value
+	for value in on off; do
+		start_back_end --grants=persistent --registered-buffers="$value" --aio=uring
+		run -0 client 2 2000
+		move_data
+		# Once a page was in use, the table is there.
+		[ "$(registered places | grep -c 16384)" -eq "$([ "$value" = on ] && echo 1 || echo 0)" ]
+		if [ "$value" = on ]; then
+			"$RF_BIN/client" 2 10000000 >/dev/null 3>&- &
+			eventually something_is_registered
+			kill -9 $!
+			wait $! || true
+		fi
+		unharmed
+		eventually nothing_is_registered
+		stop_back_end
+	done
+}
+
 refuse_wrong_ones() {
 	control disk-define name=null-ro target=null:16M mode=r backend=blkback
 	run -0 hostile blkfront_requests disk1 r 1

@@ -111,6 +111,10 @@ void *xengnttab_map_domain_grant_refs(
 		errno = ENOMEM;
 		return NULL;
 	}
+	if ((prot & PROT_WRITE) && atomic_load(&fake.refuses_writable)) {
+		errno = EACCES;
+		return NULL;
+	}
 	for (uint32_t i = 0; i < count; i++) {
 		if (!page_of(refs[i], &page)) {
 			errno = ENOENT;
@@ -132,9 +136,20 @@ void *xengnttab_map_grant_ref(xengnttab_handle *xgt, uint32_t domid, uint32_t re
 	return xengnttab_map_domain_grant_refs(xgt, 1, domid, &ref, prot);
 }
 
+/* One byte for each page of the address space: is it pinned? */
+static atomic_bool *is_pinned(const void *at)
+{
+	static atomic_bool pinned[FOREIGN_SPACE / PAGE];
+
+	return &pinned[(size_t)((const char *)at - foreign_space) / PAGE];
+}
+
 int xengnttab_unmap(xengnttab_handle *xgt, void *start_address, uint32_t count)
 {
 	(void)xgt;
+	for (uint32_t i = 0; i < count; i++)
+		if (atomic_load(is_pinned((char *)start_address + (size_t)i * PAGE)))
+			atomic_fetch_add(&fake.nr_unmapped_pinned, 1);
 	/* The addresses are never used again: who goes on using them is caught. */
 	if (mmap(start_address, (size_t)count * PAGE, PROT_NONE,
 		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == MAP_FAILED)
@@ -236,6 +251,11 @@ static bool is_foreign(const void *at)
 		(const char *)at < foreign_space + FOREIGN_SPACE;
 }
 
+static bool has_data(const struct driver_io *io)
+{
+	return io->op == DRIVER_READ || io->op == DRIVER_WRITE;
+}
+
 static int move(struct driver_io *io)
 {
 	char *at = disk + io->offset;
@@ -244,7 +264,6 @@ static int move(struct driver_io *io)
 		void *memory = io->iov[i].iov_base;
 		size_t len = io->iov[i].iov_len;
 
-		assert_true(io->op == DRIVER_READ || io->op == DRIVER_WRITE);
 		if (io->op == DRIVER_READ)
 			memcpy(memory, at, len);
 		else
@@ -256,7 +275,7 @@ static int move(struct driver_io *io)
 
 static int carry_out(const struct driver_disk *d, struct driver_io *io)
 {
-	bool foreign = io->nr_iov && is_foreign(io->iov[0].iov_base);
+	bool foreign = has_data(io) && is_foreign(io->iov[0].iov_base);
 
 	atomic_fetch_add(&fake.nr_ios, 1);
 	atomic_fetch_add(&fake.nr_foreign_ios, foreign);
@@ -264,9 +283,52 @@ static int carry_out(const struct driver_disk *d, struct driver_io *io)
 		return atomic_load(&fake.io_error);
 	if (foreign && atomic_load(&fake.refuses_foreign))
 		return -EFAULT;
-	if (io->op != DRIVER_READ && io->op != DRIVER_WRITE)
+	if (!has_data(io))
 		return 0;
 	return d->driver->no_contents ? 0 : move(io);
+}
+
+/* ---- pinning: what the worker's own asynchronous I/O does, counted ---- */
+
+static const struct aio_ops *real_ops;
+
+static void count_pin(struct aio *aio, struct aio_page *page)
+{
+	real_ops->pin(aio, page);
+	atomic_fetch_add(&fake.nr_pin_calls, 1);
+	if (page->state != AIO_PAGE_PINNED)
+		return;
+	atomic_fetch_add(&fake.nr_pinned, 1);
+	atomic_store(is_pinned(page->addr), true);
+}
+
+static void count_unpin(struct aio *aio, struct aio_page *page)
+{
+	real_ops->unpin(aio, page);
+	atomic_fetch_sub(&fake.nr_pinned, 1);
+	atomic_store(is_pinned(page->addr), false);
+}
+
+static void count_pins(struct aio *aio)
+{
+	static struct aio_ops counting;
+
+	real_ops = aio->ops;
+	counting = *real_ops;
+	counting.pin = count_pin;
+	counting.unpin = count_unpin;
+	aio->ops = &counting;
+}
+
+static void pin(struct aio *aio, struct driver_io *io)
+{
+	if (!io->page)
+		return;
+	if (!has_data(io) || (char *)io->iov[0].iov_base < (char *)io->page->addr ||
+		(char *)io->iov[0].iov_base >= (char *)io->page->addr + PAGE)
+		atomic_fetch_add(&fake.nr_wrong_pages, 1);
+	else if (aio_in_page(io))
+		aio_pin(aio, io->page);
 }
 
 /* I/Os that are held; the worker's. It completes them when the test writes to the eventfd. */
@@ -303,11 +365,13 @@ static enum driver_status submit(struct driver_disk *d, struct aio *aio, struct 
 	if (watching != aio) {
 		watching = aio;
 		assert_int_equal(aio_watch(aio, release_fd, release_held, NULL), 0);
+		count_pins(aio);
 	}
 	if (atomic_load(&fake.nr_busy)) {
 		atomic_fetch_sub(&fake.nr_busy, 1);
 		return DRIVER_BUSY;
 	}
+	pin(aio, io);
 	if (atomic_load(&fake.holds)) {
 		io->next = held;
 		held = io;
@@ -373,7 +437,8 @@ static struct image *make_image(bool contents)
 void fake_connect(struct fake_guest *guest, const struct queue_config *config, unsigned int order,
 	bool contents)
 {
-	struct worker_config worker = {.policy = WORKER_SPIN, .window = 8, .lost = lost};
+	struct worker_config worker = {.policy = WORKER_SPIN, .window = 8,
+		.registered_buffers = true, .lost = lost};
 	struct queue_config own = *config;
 
 	fake = (struct fake){.fail_map_at = 0};
@@ -417,9 +482,12 @@ void fake_disconnect(struct fake_guest *guest)
 {
 	worker_detach(guest->worker, guest->queue);
 	wait_for(is_true, &guest->detached, "the queue is detached");
+	assert_int_equal(atomic_load(&fake.nr_pinned), 0);
 	nothing_in_use(worker_buffers(guest->worker));
 	queue_destroy(guest->queue);
 	assert_int_equal(atomic_load(&fake.nr_mapped), 0);
+	assert_int_equal(atomic_load(&fake.nr_unmapped_pinned), 0);
+	assert_int_equal(atomic_load(&fake.nr_wrong_pages), 0);
 	worker_destroy(guest->worker);
 	image_put(guest->image);
 	free(guest->ring.sring);

@@ -25,6 +25,7 @@ struct fake {
 	atomic_uint fail_map_at;     /* the k-th call from now fails; 0: none */
 	atomic_uint fail_copy_at;    /* the k-th segment that is copied from now fails; 0: none */
 	atomic_int copy_error;	     /* what a call of grant copy fails with altogether; 0: nothing */
+	atomic_bool refuses_writable; /* pages cannot be mapped for writing */
 	atomic_bool refuses_foreign; /* the driver: EFAULT for memory that is not our own */
 	atomic_bool holds;	     /* the driver: completes nothing until fake_release */
 	atomic_uint nr_busy;	     /* the driver: BUSY so many times */
@@ -32,6 +33,9 @@ struct fake {
 	/* Counted. */
 	atomic_uint nr_mapped;	     /* pages now */
 	atomic_uint nr_map_calls, nr_copied, nr_ios, nr_foreign_ios, nr_held;
+	atomic_uint nr_pinned, nr_pin_calls;
+	atomic_uint nr_unmapped_pinned; /* pages that were pinned when they were unmapped */
+	atomic_uint nr_wrong_pages;	/* I/Os with a page that is not theirs */
 };
 
 extern struct fake fake;
@@ -50,7 +54,7 @@ struct fake_guest {
 void fake_connect(struct fake_guest *guest, const struct queue_config *config, unsigned int order,
 	bool contents);
 
-/* Takes all down. Afterwards no page is mapped and no memory of the pools in use. */
+/* Takes all down. Afterwards no page is mapped or pinned, and no memory of the pools in use. */
 void fake_disconnect(struct fake_guest *guest);
 
 /* A request of nr pages from `page` on, direct or with its descriptors in page `desc_page`. */

@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "blkback/aio.h"
 #include "blkback_fake.h"
 
 #define PAGE GRANT_PAGE_SIZE
@@ -325,6 +326,91 @@ static void more_in_use_than_are_kept(void **state)
 	fake_disconnect(&guest);
 }
 
+/* Reads a page until it is worth pinning. */
+static void use_often(unsigned int page)
+{
+	for (unsigned int i = 0; i < AIO_PIN_AFTER; i++)
+		assert_int_equal(call(BLKIF_OP_READ, 0, 1, page), BLKIF_RSP_OKAY);
+}
+
+/* fake_disconnect sees to the detach. */
+static void a_page_is_unpinned_before_it_is_unmapped(void **state)
+{
+	const unsigned int max = queue_max_persistent(32);
+
+	(void)state;
+	fake_connect(&guest, &modes[PERSISTENT], 0, true);
+	for (unsigned int page = 0; page < max; page++) {
+		use_often(page);
+		assert_int_equal(atomic_load(&fake.nr_pinned), page + 1);
+	}
+	/* Each takes the place of one. */
+	for (unsigned int page = max; page < max + 10; page++) {
+		assert_int_equal(call(BLKIF_OP_READ, 0, 1, page), BLKIF_RSP_OKAY);
+		assert_int_equal(atomic_load(&fake.nr_pinned), max - 1);
+		use_often(page);
+		assert_int_equal(atomic_load(&fake.nr_pinned), max);
+		assert_int_equal(atomic_load(&fake.nr_mapped), max);
+	}
+	assert_int_equal(atomic_load(&fake.nr_unmapped_pinned), 0);
+	fake_disconnect(&guest);
+}
+
+static void what_is_mapped_read_only_is_not_pinned(void **state)
+{
+	(void)state;
+	fake_connect(&guest, &modes[PERSISTENT], 0, true);
+	atomic_store(&fake.refuses_writable, true);
+	for (unsigned int i = 0; i < 3 * AIO_PIN_AFTER; i++)
+		assert_int_equal(call(BLKIF_OP_WRITE, 0, 1, 0), BLKIF_RSP_OKAY);
+	assert_int_equal(atomic_load(&fake.nr_mapped), 1);
+	assert_int_equal(atomic_load(&fake.nr_pin_calls), 0);
+	fake_disconnect(&guest);
+}
+
+/* Nor is what is mapped for one request, or is used by requests of several pages only. */
+static void what_pinning_does_not_help_is_not_pinned(void **state)
+{
+	(void)state;
+	for (unsigned int mode = 0; mode < NR_MODES; mode++) {
+		fake_connect(&guest, &modes[mode], 0, true);
+		for (unsigned int i = 0; i < 3 * AIO_PIN_AFTER; i++) {
+			check_data(mode == PERSISTENT ? 2 : 1, i);
+			check_data(MANY, i);
+		}
+		assert_int_equal(atomic_load(&fake.nr_pin_calls), 0);
+		fake_disconnect(&guest);
+	}
+}
+
+/* A slot's request that has no data does not keep the page of one that had. */
+static void requests_without_data_have_no_page(void **state)
+{
+	(void)state;
+	fake_connect(&guest, &modes[PERSISTENT], 0, true);
+	for (unsigned int i = 0; i < 2 * AIO_PIN_AFTER; i++) {
+		assert_int_equal(call(BLKIF_OP_WRITE, 0, 1, 0), BLKIF_RSP_OKAY);
+		assert_int_equal(call(BLKIF_OP_FLUSH_DISKCACHE, 0, 0, 0), BLKIF_RSP_OKAY);
+	}
+	assert_int_equal(atomic_load(&fake.nr_wrong_pages), 0);
+	assert_int_equal(atomic_load(&fake.nr_pinned), 1);
+	fake_disconnect(&guest);
+}
+
+/* Memory of ours takes the place of the guest's: then it is not the guest's page, either. */
+static void a_bounced_request_has_no_page(void **state)
+{
+	(void)state;
+	fake_connect(&guest, &modes[PERSISTENT], 0, true);
+	use_often(0);
+	assert_int_equal(atomic_load(&fake.nr_pinned), 1);
+	atomic_store(&fake.refuses_foreign, true);
+	for (unsigned int i = 0; i < 4; i++)
+		check_data(1, i);
+	assert_int_equal(atomic_load(&fake.nr_wrong_pages), 0);
+	fake_disconnect(&guest);
+}
+
 static void nothing_stays_mapped_otherwise(void **state)
 {
 	(void)state;
@@ -375,6 +461,11 @@ int main(void)
 		cmocka_unit_test(driver_is_busy),
 		cmocka_unit_test(longest_unused_goes_first),
 		cmocka_unit_test(more_in_use_than_are_kept),
+		cmocka_unit_test(a_page_is_unpinned_before_it_is_unmapped),
+		cmocka_unit_test(what_is_mapped_read_only_is_not_pinned),
+		cmocka_unit_test(what_pinning_does_not_help_is_not_pinned),
+		cmocka_unit_test(requests_without_data_have_no_page),
+		cmocka_unit_test(a_bounced_request_has_no_page),
 		cmocka_unit_test(nothing_stays_mapped_otherwise),
 		cmocka_unit_test(persistent_only_by_offer),
 	};

@@ -191,6 +191,8 @@ static enum driver_status file_submit(
 	io->fd = file->fd;
 	io->is_block_device = file->is_block_device;
 	io->moved = 0;
+	if (aio_in_page(io))
+		aio_pin(aio, io->page);
 	return aio_submit(aio, io);
 }
 
