@@ -44,9 +44,9 @@ WRAPPED := malloc calloc realloc open_memstream mmap memfd_create eventfd epoll_
 	openat socket socketpair bind listen
 $(TEST_DIR)/unit/test_hypervisor_alloc: ALL_LDFLAGS += $(addprefix -Wl$(comma)--wrap=,$(WRAPPED))
 
-# And this one brings queues of its own.
+# And this one brings queues of its own, and the time.
 $(TEST_DIR)/unit/test_blkback_sched: ALL_LDFLAGS += \
-	$(addprefix -Wl$(comma)--wrap=,queue_take queue_has_work queue_outstanding)
+	$(addprefix -Wl$(comma)--wrap=,queue_take queue_has_work queue_outstanding clock_gettime)
 
 # A harness is fuzz_PART or fuzz_PART_NAME; the part says what it is built with, and which corpus
 # it has. The corpus is replayed through it by a small main of our own, with any compiler.

@@ -41,11 +41,12 @@ static int make_cache(struct image *image, const struct image_cache_config *conf
 static int image_open(const char *target, bool read_only, const struct image_cache_config *config,
 	struct image **out, char *error, size_t error_size)
 {
-	struct image *image = calloc(1, sizeof(*image));
+	struct image *image = aligned_alloc(alignof(struct image), sizeof(*image));
 	int rc = -ENOMEM;
 
 	if (!image)
 		return rc;
+	memset(image, 0, sizeof(*image));
 	image->read_only = read_only;
 	pthread_mutex_init(&image->lock, NULL);
 	list_init(&image->domains);
@@ -112,6 +113,23 @@ void image_put(struct image *image)
 	pthread_mutex_destroy(&image->lock);
 	free(image->target);
 	free(image);
+}
+
+struct service_worker *image_worker_get(struct image *image)
+{
+	struct service_worker *worker;
+
+	pthread_mutex_lock(&image->lock);
+	worker = service_join(&image->service);
+	pthread_mutex_unlock(&image->lock);
+	return worker;
+}
+
+void image_worker_put(struct image *image, struct service_worker *worker)
+{
+	pthread_mutex_lock(&image->lock);
+	service_leave(worker);
+	pthread_mutex_unlock(&image->lock);
 }
 
 static struct image_domain *find_domain(struct image *image, unsigned int domid)

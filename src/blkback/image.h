@@ -11,6 +11,7 @@
 
 #include "blkback/cache.h"
 #include "blkback/driver.h"
+#include "blkback/service.h"
 #include "common/list.h"
 #include "common/log.h"
 
@@ -20,6 +21,7 @@ struct image_domain {
 	unsigned int domid;
 	unsigned int nr_users;	/* workers; under the image's lock */
 	atomic_uint nr_active;	/* workers that have requests of it. Relaxed: a count */
+	_Atomic uint64_t service; /* what it got (service.h); counted while several workers compete */
 };
 
 struct image {
@@ -34,9 +36,11 @@ struct image {
 	/* I/Os at the device, of all workers. Relaxed: it only steers how much more is sent there. */
 	atomic_uint nr_in_flight;
 	atomic_uint nr_active; /* domains with requests, each once */
+	atomic_uint nr_clients; /* the same, each once for every worker that it has requests on */
 	atomic_uint nr_sparse; /* that keep few requests outstanding (sched.h), summed over the workers */
-	pthread_mutex_t lock;
+	pthread_mutex_t lock; /* of the domains, and the workers' places in service */
 	struct list domains;
+	struct service service;
 };
 
 struct image_cache_config {
@@ -64,6 +68,10 @@ static inline uint64_t image_size(const struct image *image)
 {
 	return atomic_load_explicit(&image->size, memory_order_relaxed);
 }
+
+/* A worker begins to serve queues of the image, NULL without a place; or has no more. Any thread. */
+struct service_worker *image_worker_get(struct image *image);
+void image_worker_put(struct image *image, struct service_worker *worker);
 
 /* A worker begins to serve queues of a domain, NULL without memory; or has no more. Any thread. */
 struct image_domain *image_domain_get(struct image *image, unsigned int domid);

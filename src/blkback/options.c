@@ -12,7 +12,6 @@
 #include "common/parse.h"
 
 #define EXIT_USAGE 2
-#define WORKERS_MAX 64
 
 static const char usage[] =
 	"Usage: blkback [OPTION]...\n"
@@ -157,7 +156,7 @@ static bool parse_work_option(int c, struct options *opt)
 		opt->worker.policy = (enum worker_policy)choose("policy", optarg, policies);
 		return true;
 	case 'w':
-		opt->nr_workers = number("workers", optarg, 1, WORKERS_MAX);
+		opt->nr_workers = number("workers", optarg, 1, SERVICE_WORKERS_MAX);
 		return true;
 	case OPT_WINDOW:
 		opt->worker.window = number("window", optarg, 1, 4096);

@@ -31,6 +31,11 @@ static struct sched_image *find_image(struct sched *sched, struct image *image)
 	if (!si)
 		return NULL;
 	si->image = image;
+	si->place = image_worker_get(image);
+	if (!si->place) {
+		free(si);
+		return NULL;
+	}
 	list_init(&si->active);
 	list_init(&si->clients);
 	list_add_tail(&sched->images, &si->link);
@@ -42,6 +47,7 @@ static void put_image(struct sched_image *si)
 	if (si->nr_clients)
 		return;
 	list_del(&si->link);
+	image_worker_put(si->image, si->place);
 	free(si);
 }
 
@@ -124,18 +130,28 @@ static bool is_sparse(const struct sched_client *client)
 }
 
 /*
- * The client has requests now, or no more; its domain competes once, however many workers serve its
- * queues.
+ * The client has requests now; its domain competes once, however many workers serve its queues. For
+ * the time without requests it gets nothing in return.
  */
-static void count_active(struct sched_client *client, bool active)
+static void count_active(struct sched_client *client)
 {
 	struct image_domain *domain = client->domain;
-	atomic_uint *nr = &client->image->image->nr_active;
+	struct image *image = client->image->image;
 
-	if (active && atomic_fetch_add_explicit(&domain->nr_active, 1, memory_order_relaxed) == 0)
-		atomic_fetch_add_explicit(nr, 1, memory_order_relaxed);
-	if (!active && atomic_fetch_sub_explicit(&domain->nr_active, 1, memory_order_relaxed) == 1)
-		atomic_fetch_sub_explicit(nr, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&image->nr_clients, 1, memory_order_relaxed);
+	if (atomic_fetch_add_explicit(&domain->nr_active, 1, memory_order_relaxed))
+		return;
+	atomic_fetch_add_explicit(&image->nr_active, 1, memory_order_relaxed);
+	service_raise(&domain->service, service_floor(&image->service));
+}
+
+static void count_idle(struct sched_client *client)
+{
+	struct image *image = client->image->image;
+
+	atomic_fetch_sub_explicit(&image->nr_clients, 1, memory_order_relaxed);
+	if (atomic_fetch_sub_explicit(&client->domain->nr_active, 1, memory_order_relaxed) == 1)
+		atomic_fetch_sub_explicit(&image->nr_active, 1, memory_order_relaxed);
 }
 
 void sched_polled(struct queue *queue)
@@ -149,7 +165,7 @@ void sched_polled(struct queue *queue)
 	list_insert(&client->image->active, &client->active_link);
 	client->image->nr_active++;
 	client->deficit = 0;
-	count_active(client, true);
+	count_active(client);
 }
 
 void sched_unpolled(struct queue *queue)
@@ -161,7 +177,7 @@ void sched_unpolled(struct queue *queue)
 	list_del(&client->active_link);
 	client->image->nr_active--;
 	count_sparse(client, false);
-	count_active(client, false);
+	count_idle(client);
 }
 
 void sched_io_begins(struct queue *queue)
@@ -243,27 +259,35 @@ static unsigned int take_limited(struct queue *queue)
 	return cost;
 }
 
+/* True if the queue has a request that may be taken now. */
+static bool is_ready(struct sched *sched, struct queue *queue)
+{
+	const struct sched_share *share = queue->config.share;
+
+	return queue->polled && queue_has_work(queue) &&
+		!(is_limited(share) && over_limit(sched, share));
+}
+
 /* One request of the client, its queues in rotation. Returns its cost, 0 if there is none. */
 static unsigned int take_one(struct sched *sched, struct sched_client *client)
 {
 	struct queue *queue;
 	unsigned int cost;
-	bool limited;
 
+	client->stuck = false;
 	for (unsigned int i = 0; i < client->nr_queues; i++) {
 		queue = list_first(&client->queues, struct queue, client_link);
 		if (client->nr_queues > 1) {
 			list_del(&queue->client_link);
 			list_add_tail(&client->queues, &queue->client_link);
 		}
-		limited = is_limited(queue->config.share);
-		if (!queue->polled || !queue_has_work(queue) ||
-			(limited && over_limit(sched, queue->config.share)))
+		if (!is_ready(sched, queue))
 			continue;
 		note_outstanding(client, queue);
-		cost = limited ? take_limited(queue) : queue_take(queue);
+		cost = is_limited(queue->config.share) ? take_limited(queue) : queue_take(queue);
 		if (cost)
 			return cost;
+		client->stuck = true;
 	}
 	return 0;
 }
@@ -281,6 +305,27 @@ static bool window_full(const struct sched *sched, const struct sched_image *si)
 		(window ? window : 1);
 }
 
+/* What the client took is paid for. */
+static void charge(struct sched_client *client, unsigned int cost)
+{
+	client->deficit -= (int)cost * UNIT;
+	if (client->image->shared)
+		atomic_fetch_add_explicit(
+			&client->domain->service, cost * client->price, memory_order_relaxed);
+}
+
+/* True if others, on whatever worker, are to be served before the client's domain. */
+static bool is_ahead(const struct sched_client *client)
+{
+	uint64_t service;
+
+	if (!client->image->shared)
+		return false;
+	service = atomic_load_explicit(&client->domain->service, memory_order_relaxed);
+	return service_lead(service, client->image->floor) >=
+		(int64_t)(SERVICE_AHEAD * client->price);
+}
+
 /* Sparse domains with nothing at the device: one request each, whatever the window says. */
 static unsigned int run_sparse(struct sched *sched, struct sched_image *si)
 {
@@ -291,7 +336,7 @@ static unsigned int run_sparse(struct sched *sched, struct sched_image *si)
 		if (client->nr_in_flight || !client->sparse)
 			continue;
 		cost = take_one(sched, client);
-		client->deficit -= (int)cost * UNIT;
+		charge(client, cost);
 		nr += cost > 0;
 	}
 	return nr;
@@ -322,23 +367,28 @@ static int quantum_of(const struct sched_client *client, bool competing)
 			 : QUANTUM_ALONE * UNIT;
 }
 
-/* The head's turn, until its deficit or its requests are used up or the window is full. */
+/*
+ * The head's turn, until its deficit or its requests are used up, the window is full or it is others'
+ * turn on other workers.
+ */
 static unsigned int run_turn(
 	struct sched *sched, struct sched_client *client, bool competing, unsigned int max)
 {
 	unsigned int nr = 0, cost;
 
+	if (is_ahead(client))
+		return 0;
 	if (client->deficit <= 0)
 		client->deficit += quantum_of(client, competing);
 	while (client->deficit > 0 && nr < max) {
-		if (competing && window_full(sched, client->image))
+		if (competing && (window_full(sched, client->image) || is_ahead(client)))
 			return nr;
 		cost = take_one(sched, client);
 		if (cost == 0) {
 			client->deficit = 0;
 			break;
 		}
-		client->deficit -= (int)cost * UNIT;
+		charge(client, cost);
 		nr++;
 	}
 	return nr;
@@ -359,9 +409,11 @@ static unsigned int run_round(
 		}
 		client = list_first(&si->active, struct sched_client, active_link);
 		nr += run_turn(sched, client, competing, max - nr);
-		if (client->deficit > 0)
-			break; /* its turn goes on when the window has room */
-		*in_debt |= client->deficit < 0;
+		if (!is_ahead(client)) {
+			if (client->deficit > 0)
+				break; /* its turn goes on when the window has room */
+			*in_debt |= client->deficit < 0;
+		}
 		if (!list_empty(&client->active_link)) {
 			list_del(&client->active_link);
 			list_add_tail(&si->active, &client->active_link);
@@ -381,7 +433,7 @@ static void pass_rounds(struct sched_image *si, bool competing)
 	int nr = 0, needed;
 
 	list_for_each(client, &si->active, active_link) {
-		if (client->deficit >= 0)
+		if (client->deficit >= 0 || is_ahead(client))
 			continue;
 		needed = -client->deficit / quantum_of(client, competing);
 		if (!first || needed < nr)
@@ -394,6 +446,45 @@ static void pass_rounds(struct sched_image *si, bool competing)
 	}
 }
 
+static bool client_is_ready(struct sched *sched, struct sched_client *client)
+{
+	struct queue *queue;
+
+	list_for_each(queue, &client->queues, client_link) {
+		if (is_ready(sched, queue))
+			return !client->stuck;
+	}
+	return false;
+}
+
+/*
+ * The least served of our clients that can go on, against those of other workers. Who cannot go on
+ * holds nobody back, but keeps what it is behind, up to a bound.
+ */
+static void compare_with_others(struct sched *sched, struct sched_image *si)
+{
+	struct service *service = &si->image->service;
+	uint64_t least = 0, got;
+	struct sched_client *client;
+	bool any = false;
+
+	si->floor = service_floor(service);
+	list_for_each(client, &si->active, active_link) {
+		client->price = SERVICE_UNIT / weight_of(client);
+		service_raise(&client->domain->service, si->floor - SERVICE_BEHIND * client->price);
+		if (!client_is_ready(sched, client))
+			continue;
+		got = atomic_load_explicit(&client->domain->service, memory_order_relaxed);
+		if (!any || service_lead(got, least) < 0)
+			least = got;
+		any = true;
+	}
+	if (any)
+		si->floor = service_compare(service, si->place, least);
+	else
+		service_withdraw(si->place);
+}
+
 static unsigned int run_image(struct sched *sched, struct sched_image *si)
 {
 	bool competing =
@@ -401,6 +492,11 @@ static unsigned int run_image(struct sched *sched, struct sched_image *si)
 	unsigned int nr, rounds = 0;
 	bool in_debt;
 
+	/* A worker that serves all of them needs no accounts that others can read. */
+	si->shared = competing && atomic_load_explicit(&si->image->nr_clients,
+					  memory_order_relaxed) > si->nr_active;
+	if (si->shared)
+		compare_with_others(sched, si);
 	nr = competing ? run_sparse(sched, si) : 0;
 	nr += run_round(sched, si, competing, BATCH - nr, &in_debt);
 	/*
@@ -411,6 +507,9 @@ static unsigned int run_image(struct sched *sched, struct sched_image *si)
 		pass_rounds(si, competing);
 		nr = run_round(sched, si, competing, BATCH, &in_debt);
 	}
+	/* Others need not wait for our next look to hear of it. */
+	if (si->shared && nr)
+		compare_with_others(sched, si);
 	return nr;
 }
 

@@ -4,6 +4,9 @@
  * that a domain's share does not depend on how many requests it keeps outstanding. One worker's
  * thread; only the image's counters are shared among workers.
  *
+ * While several workers serve domains that compete, one that is ahead of the least served one on
+ * whatever worker is passed over (service.h). So shares are as the weights wherever queues are.
+ *
  * While several domains compete for an image, a window bounds what is in flight at the device:
  * fairness needs the backlog in the rings, where it can be ordered, and not in the device. A domain
  * alone has no window.
@@ -39,6 +42,9 @@ struct sched_share {
 struct sched_image {
 	struct list link;
 	struct image *image;
+	struct service_worker *place; /* what this worker tells the others */
+	bool shared;		      /* domains compete, and this worker does not serve all of them */
+	uint64_t floor;		      /* while shared: service of the least served domain of all */
 	struct list active; /* clients with polled queues; the head's turn is on */
 	struct list clients;
 	unsigned int nr_active, nr_clients;
@@ -52,6 +58,8 @@ struct sched_client {
 	struct image_domain *domain; /* what other workers share of it */
 	unsigned int domid;
 	int deficit; /* 256ths of 4 KiB that it may still take in its turn; below 0: a debt */
+	uint64_t price; /* of a unit, in service: what the domain's weight makes of it */
+	bool stuck;	/* it has requests, but none could be taken: there was no memory, or no driver */
 	unsigned int nr_in_flight;
 	/* The most that it had outstanding, in this epoch of its requests and the one before. */
 	unsigned int peak, last_peak, nr_in_epoch;
