@@ -165,9 +165,9 @@ beside_a_client() { # COMMAND...
 
 pids_of_hostiles() {
 	local dir
-	for dir in /proc/[0-9]*; do
-		[[ $(readlink "$dir/exe" 2>/dev/null) == "$RF_TEST"/hostile/* ]] || continue
-		grep -qzF "RINGFENCE_RUN=$WORK/" "$dir/environ" 2>/dev/null && echo "${dir#/proc/}"
+	for dir in $(grep -lszF "RINGFENCE_RUN=$WORK/" /proc/[0-9]*/environ); do
+		dir=${dir%/environ}
+		[[ $(readlink "$dir/exe" 2>/dev/null) == "$RF_TEST"/hostile/* ]] && echo "${dir#/proc/}"
 	done
 	return 0
 }

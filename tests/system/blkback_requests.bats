@@ -27,12 +27,13 @@ in_every_mode() { # FUNCTION [OPTION]...
 move_data() {
 	local persistent
 	for persistent in 0 1; do
-		run -0 hostile blkfront_data rw rw.img "$persistent" 120
-		run -0 hostile blkfront_data rw rw.img "$persistent" 60 32
+		run -0 hostile blkfront_data rw rw.img "$persistent" "${ROUNDS:-40}"
+		run -0 hostile blkfront_data rw rw.img "$persistent" "$((${ROUNDS:-40} / 2))" 32
 	done
 }
 
 @test "requests: data come and go right in every mode of grants" {
+	ROUNDS=120
 	in_every_mode move_data
 }
 

@@ -46,10 +46,11 @@ console_has() { # NAME TEXT
 # directory.
 processes_of_domains() {
 	local dir
-	for dir in /proc/[0-9]*; do
+	# One process that looks at all of them: where starting one is slow, one for each takes seconds.
+	for dir in $(grep -lszF "RINGFENCE_RUN=$RINGFENCE_RUN" /proc/[0-9]*/environ); do
+		dir=${dir%/environ}
 		[ "${dir#/proc/}" != "$$" ] || continue
 		[ "$(cat "$dir/comm" 2>/dev/null)" != blkback ] || continue
-		grep -qzF "RINGFENCE_RUN=$RINGFENCE_RUN" "$dir/environ" 2>/dev/null || continue
 		grep -qzE '^XENSTORED_PATH=/proc/self/fd|^create$' "$dir/environ" "$dir/cmdline" 2>/dev/null &&
 			echo "${dir#/proc/} $(tr '\0' ' ' <"$dir/cmdline")"
 	done
