@@ -304,6 +304,8 @@ RF_EXPORT int xengnttab_unmap(xengnttab_handle *xgt, void *start_address, uint32
 
 /* ---- copying ---- */
 
+#define COPY_TOGETHER 64u /* segments; on the stack */
+
 /* The address of one side of a copy; a foreign page is mapped for the moment (*mapped). */
 static char *copy_address(xengnttab_handle *xgt, const union xengnttab_copy_ptr *ptr, bool foreign,
 	uint16_t len, int prot, void **mapped)
@@ -358,9 +360,64 @@ static void copy_segment(xengnttab_handle *xgt, xengnttab_grant_copy_segment_t *
 		xengnttab_unmap(xgt, dest_map, 1);
 }
 
+/* The granted side, if it is the same side as the first segment's and makes sense; or NULL. */
+static const union xengnttab_copy_ptr *granted_side(
+	const xengnttab_grant_copy_segment_t *first, const xengnttab_grant_copy_segment_t *seg)
+{
+	const uint16_t both = GNTCOPY_source_gref | GNTCOPY_dest_gref;
+	const union xengnttab_copy_ptr *ptr =
+		seg->flags & GNTCOPY_dest_gref ? &seg->dest : &seg->source;
+
+	if ((seg->flags & both) == both || (seg->flags & both) != (first->flags & both))
+		return NULL;
+	if (ptr->foreign.offset > GNT_PAGE_SIZE || seg->len > GNT_PAGE_SIZE - ptr->foreign.offset)
+		return NULL;
+	return ptr;
+}
+
+/*
+ * All of them with one mapping, for a message to the hypervisor costs more than moving a page.
+ * False, with nothing done, if they are not alike, or one of the pages cannot be mapped: then each
+ * is to be tried by itself, since the others are copied all the same.
+ */
+static bool copy_together(
+	xengnttab_handle *xgt, xengnttab_grant_copy_segment_t *segs, uint32_t count)
+{
+	bool to_guest = segs[0].flags & GNTCOPY_dest_gref;
+	struct hypercall_mapped where[COPY_TOGETHER];
+	struct hypercall_gref grefs[COPY_TOGETHER];
+	char *addr;
+
+	for (uint32_t i = 0; i < count; i++) {
+		const union xengnttab_copy_ptr *ptr = granted_side(&segs[0], &segs[i]);
+
+		if (!ptr)
+			return false;
+		grefs[i] = (struct hypercall_gref){ptr->foreign.domid, ptr->foreign.ref};
+	}
+	addr = map_grefs(xgt, grefs, where, count,
+		to_guest ? PROT_READ | PROT_WRITE : PROT_READ, HYPERCALL_NO_NOTIFY,
+		HYPERCALL_NO_NOTIFY);
+	if (!addr)
+		return false;
+	for (uint32_t i = 0; i < count; i++) {
+		char *page = addr + (size_t)i * GNT_PAGE_SIZE;
+
+		if (to_guest)
+			memcpy(page + segs[i].dest.foreign.offset, segs[i].source.virt, segs[i].len);
+		else
+			memcpy(segs[i].dest.virt, page + segs[i].source.foreign.offset, segs[i].len);
+		segs[i].status = GNTST_okay;
+	}
+	xengnttab_unmap(xgt, addr, count);
+	return true;
+}
+
 RF_EXPORT int xengnttab_grant_copy(
 	xengnttab_handle *xgt, uint32_t count, xengnttab_grant_copy_segment_t *segs)
 {
+	uint32_t nr;
+
 	/* As Linux has it: a copy without any grant is the caller's mistake, not a segment's. */
 	for (uint32_t i = 0; i < count; i++) {
 		if (!(segs[i].flags & (GNTCOPY_source_gref | GNTCOPY_dest_gref))) {
@@ -368,8 +425,13 @@ RF_EXPORT int xengnttab_grant_copy(
 			return -1;
 		}
 	}
-	for (uint32_t i = 0; i < count; i++)
-		copy_segment(xgt, &segs[i]);
+	for (; count; segs += nr, count -= nr) {
+		nr = count < COPY_TOGETHER ? count : COPY_TOGETHER;
+		if (nr > 1 && copy_together(xgt, segs, nr))
+			continue;
+		for (uint32_t i = 0; i < nr; i++)
+			copy_segment(xgt, &segs[i]);
+	}
 	return 0;
 }
 

@@ -475,6 +475,82 @@ static void copies(void)
 	expect_holdings(b.id, 0, 0, 0);
 }
 
+enum { NR_COPIES = 150, COPY_BYTES = 1000 };
+
+/* Each segment from or to a place of its own in `ours`. */
+static void fill_copies(xengnttab_grant_copy_segment_t *segs, const uint32_t *refs,
+	char (*ours)[COPY_BYTES], bool to_guest)
+{
+	for (int i = 0; i < NR_COPIES; i++) {
+		union xengnttab_copy_ptr guests = {
+			.foreign = {refs[i], (uint16_t)(i * 7), (uint16_t)a.id}};
+		union xengnttab_copy_ptr local = {.virt = ours[i]};
+
+		segs[i] = (xengnttab_grant_copy_segment_t){
+			.source = to_guest ? local : guests,
+			.dest = to_guest ? guests : local,
+			.len = (uint16_t)(COPY_BYTES - i),
+			.flags = to_guest ? GNTCOPY_dest_gref : GNTCOPY_source_gref,
+			.status = GNTST_general_error};
+	}
+}
+
+/* Writes and reads them all; the one with index `bad` (if any) does not exist. */
+static void copy_many(const uint32_t *refs, char **pages, int bad)
+{
+	static xengnttab_grant_copy_segment_t segs[NR_COPIES];
+	static char out[NR_COPIES][COPY_BYTES], in[NR_COPIES][COPY_BYTES];
+	static char value;
+
+	memset(out, ++value, sizeof(out));
+	memset(in, 0, sizeof(in));
+	for (int to_guest = 1; to_guest >= 0; to_guest--) {
+		fill_copies(segs, refs, to_guest ? out : in, to_guest);
+		if (bad >= 0) {
+			union xengnttab_copy_ptr *ptr =
+				to_guest ? &segs[bad].dest : &segs[bad].source;
+
+			ptr->foreign.ref = 5000;
+		}
+		CHECK(xengnttab_grant_copy(b.tab, NR_COPIES, segs) == 0);
+		for (int i = 0; i < NR_COPIES; i++)
+			CHECK(segs[i].status == (i == bad ? GNTST_bad_gntref : GNTST_okay));
+	}
+	for (int i = 0; i < NR_COPIES; i++) {
+		char expected = i == bad ? 0 : value;
+
+		CHECK(in[i][0] == expected && in[i][COPY_BYTES - i - 1] == expected);
+		CHECK(i == bad || pages[i][i * 7 + COPY_BYTES - i - 1] == value);
+		/* Nothing beyond. */
+		CHECK(pages[i][i * 7 + COPY_BYTES - i] == 0 && (!i || !in[i][COPY_BYTES - i]));
+	}
+}
+
+/* As many as a large request has: of one share, or each page of another; one of them may be bad. */
+static void copies_of_many_pages(void)
+{
+	static const int bad[] = {-1, 0, 1, 63, 64, 149};
+	uint32_t refs[NR_COPIES];
+	char *pages[NR_COPIES];
+
+	enter_both();
+	for (int each = 0; each < 2; each++) {
+		for (int i = 0; i < NR_COPIES; i++) {
+			if (each)
+				pages[i] = share(&a, &b, 1, &refs[i], 1);
+			else
+				pages[i] = i ? pages[0] + i * 4096
+					     : share(&a, &b, NR_COPIES, refs, 1);
+		}
+		for (size_t k = 0; k < sizeof(bad) / sizeof(bad[0]); k++)
+			copy_many(refs, pages, bad[k]);
+		expect_holdings(b.id, 0, 0, 0);
+		for (int i = 0; i < (each ? NR_COPIES : 1); i++)
+			CHECK(xengntshr_unshare(a.shr, pages[i], each ? 1 : NR_COPIES) == 0);
+	}
+	leave_both();
+}
+
 /* Two handles of a domain have nothing to do with each other. */
 static void handles_are_separate(void)
 {
@@ -585,6 +661,7 @@ int main(int argc, char **argv)
 		{"scattered", scattered},
 		{"failed-maps-leave-nothing", failed_maps_leave_nothing},
 		{"copies", copies},
+		{"copies-of-many-pages", copies_of_many_pages},
 		{"handles-are-separate", handles_are_separate},
 		{"forked-child", forked_child},
 		{"without-dmabufs", without_dmabufs},

@@ -93,6 +93,10 @@ same_interface() { # NAME
 	scenario domain_grants copies
 }
 
+@test "grants: copies of many pages, together where they can be mapped so" {
+	scenario domain_grants copies-of-many-pages
+}
+
 @test "grants: handles of one domain are separate" {
 	scenario domain_grants handles-are-separate
 }
