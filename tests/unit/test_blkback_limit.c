@@ -41,17 +41,19 @@ static void the_rate_is_kept_whatever_the_size_of_requests(void **state)
 	for (unsigned int i = 0; i < 5; i++) {
 		for (unsigned int k = 0; k < 4; k++) {
 			struct limit limit = {0};
-			/* Long enough for many requests. */
-			uint64_t seconds = sizes[k] * 1000 / rates[i] + 10;
+			/* Long enough for a thousand requests, and for a million of small ones. */
+			uint64_t million = sizes[k] * 1000000 < rates[i] * 10
+				? sizes[k] * 1000000 * NSEC_PER_SEC / rates[i] : 10 * NSEC_PER_SEC;
+			uint64_t duration = sizes[k] * 1000 / rates[i] * NSEC_PER_SEC + million;
+			uint64_t units = rates[i] * duration / NSEC_PER_SEC;
 
 			/* One request never costs more than an hour. */
 			if (sizes[k] / rates[i] > 3600)
 				continue;
 			/* Between two of the 20 000 looks a burst of what comes in that time. */
-			limit_set(&limit, rates[i], rates[i] * seconds / 20000 + 1);
-			assert_near(take_all(&limit, START, seconds * NSEC_PER_SEC,
-					    seconds * NSEC_PER_SEC / 20000, sizes[k]),
-				rates[i] * seconds, 2);
+			limit_set(&limit, rates[i], units / 20000 + 1);
+			assert_near(take_all(&limit, START, duration, duration / 20000, sizes[k]),
+				units, 2);
 		}
 	}
 }
