@@ -41,12 +41,11 @@ static int make_cache(struct image *image, const struct image_cache_config *conf
 static int image_open(const char *target, bool read_only, const struct image_cache_config *config,
 	struct image **out, char *error, size_t error_size)
 {
-	struct image *image = aligned_alloc(alignof(struct image), sizeof(*image));
+	struct image *image = calloc(1, sizeof(*image));
 	int rc = -ENOMEM;
 
 	if (!image)
 		return rc;
-	memset(image, 0, sizeof(*image));
 	image->read_only = read_only;
 	pthread_mutex_init(&image->lock, NULL);
 	list_init(&image->domains);

@@ -15,7 +15,6 @@
 #ifndef RF_BLKBACK_SERVICE_H
 #define RF_BLKBACK_SERVICE_H
 
-#include <stdalign.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -23,7 +22,7 @@
 #include "common/clock.h"
 
 #define SERVICE_WORKERS_MAX 64
-#define SERVICE_LINE 64 /* bytes: workers do not write into each other's cache lines */
+#define SERVICE_SPACE 128 /* bytes: workers do not write into each other's cache lines */
 /* Of a unit of 4 KiB at weight 1: so that what the largest weight pays is exact to a thousandth. */
 #define SERVICE_UNIT (1ull << 26)
 /*
@@ -41,9 +40,10 @@
 
 /* What a worker says of its domains. */
 struct service_worker {
-	alignas(SERVICE_LINE) _Atomic uint64_t least; /* service of the least served with requests */
-	_Atomic uint64_t seen_ns;		      /* when that was so; 0: none has requests */
-	bool used;				      /* under the image's lock */
+	_Atomic uint64_t least;	  /* service of the least served with requests */
+	_Atomic uint64_t seen_ns; /* when that was so; 0: none has requests */
+	bool used;		  /* under the image's lock */
+	char space[SERVICE_SPACE - 2 * sizeof(uint64_t) - sizeof(bool)];
 };
 
 struct service {
